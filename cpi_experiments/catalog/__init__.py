@@ -1,0 +1,1 @@
+"""What customers value, what the company earns, who can change what, and which links are claimed."""

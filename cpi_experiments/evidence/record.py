@@ -1,0 +1,100 @@
+"""Evidence in and out of the ledger: what counts, what is exploratory, and which analysis is the current one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cpi_experiments.display import plain
+from cpi_experiments.estimate import from_plain
+from cpi_experiments.evidence.verdict import Design, Evidence, Verdict
+from cpi_experiments.hypotheses.registry import ANALYSE, registrations
+
+if TYPE_CHECKING:
+    from cpi_experiments.hypotheses.registry import Registration
+    from cpi_experiments.ledger.chain import Row
+    from cpi_experiments.ledger.store import Ledger
+
+VERDICT = "verdict"
+
+
+def record(ledger: Ledger, evidence: Evidence, *, who: str = "") -> Evidence:
+    """Append evidence to the ledger, marked exploratory if no registration covers it.
+
+    An analysis of the same link and experiment (or of past data) supersedes the earlier one: it counts once.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    evidence : Evidence
+    who : str
+
+    Returns
+    -------
+    Evidence
+        With row number and time of the ledger.
+
+    Raises
+    ------
+    LedgerError
+        If the ledger cannot be written; nothing is recorded then.
+    """
+    registration = registrations(ledger).get(evidence.link)
+    before = [row for row in ledger.rows(action=ANALYSE, subject=str(evidence.link)) if _key(row) == _of(evidence)]
+    why = evidence.exploratory or why_exploratory(registration, evidence) or _seen_before(registration, before)
+    marked = replace(evidence, exploratory=why)
+    row = ledger.append(
+        ANALYSE,
+        str(evidence.link),
+        plain(marked),
+        who=who,
+        data_digest=evidence.data_digest,
+        reason="analysed again" if before else "",
+        supersedes=before[-1].seq if before else None,
+    )
+    return replace(marked, seq=row.seq, recorded_at=row.at, who=row.who)
+
+
+def recall(ledger: Ledger) -> tuple[Evidence, ...]:
+    """Return the current evidence: the newest analysis of every link and experiment, in ledger order."""
+    newest: dict[tuple[str, str, str], Row] = {}
+    for row in ledger.rows(action=ANALYSE):
+        newest[row.subject, *_key(row)] = row
+    return tuple(
+        replace(from_plain(Evidence, row.payload), seq=row.seq, recorded_at=row.at, who=row.who)
+        for row in newest.values()
+    )
+
+
+def record_verdicts(ledger: Ledger, verdicts: tuple[Verdict, ...], *, quarter: str, who: str = "") -> None:
+    """Append the verdicts of a quarter; they are recomputed at each look and never overwrite each other."""
+    for verdict in verdicts:
+        ledger.append(VERDICT, str(verdict.link), {"quarter": quarter, **verdict.to_dict()}, who=who)
+
+
+def why_exploratory(registration: Registration | None, evidence: Evidence) -> str:
+    """Say why evidence of a link does not count under its newest registration; empty if it does."""
+    if registration is None:
+        return "the link was not registered before the analysis"
+    digest = registration.hypothesis.digest
+    if registration.after_data:
+        return (
+            f"the registration was changed after data had been looked at ({registration.after_data[:8]} became "
+            f"{digest[:8]})"
+        )
+    if evidence.hypothesis_digest != digest:
+        return f"analysed under {evidence.hypothesis_digest[:8] or 'no registration'}, registered is {digest[:8]}"
+    return ""
+
+
+def _seen_before(registration: Registration | None, before: list[Row]) -> str:
+    early = next((row for row in before if registration is not None and row.seq < registration.seq), None)
+    return f"its data were analysed before the link was registered (row {early.seq})" if early else ""
+
+
+def _key(row: Row) -> tuple[str, str]:
+    return row.payload["design"], row.payload["experiment"]
+
+
+def _of(evidence: Evidence) -> tuple[str, str]:
+    return Design(evidence.design).value, evidence.experiment

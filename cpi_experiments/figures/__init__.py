@@ -1,0 +1,1 @@
+"""Arrays in, matplotlib figures out: every picture of the product."""

@@ -1,0 +1,397 @@
+"""Where SQL runs: a locked DuckDB with one view per table, and the one door for columns of plain data.
+
+Nothing but the named files can be read, nothing can be installed, attached or written, and no setting can be changed
+afterwards. Names are quoted, values are parameters.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
+
+import duckdb
+import numpy as np
+
+from cpi_experiments.errors import DataError, nearest
+from cpi_experiments.measure.arrays import (
+    as_doubles,
+    columns_of_frame,
+    digest_of_frame,
+    missing_column,
+    plain_array,
+    wanted_columns,
+)
+from cpi_experiments.measure.columns import complete_cases, numeric
+from cpi_experiments.measure.engine_files import (
+    check_names,
+    digest_of_files,
+    find_files,
+    literal,
+    raise_file_error,
+    scan_sql,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pandas as pd
+
+__all__ = ["Data", "Tables", "complete_cases", "numeric", "quote", "read_columns"]
+
+Array = np.ndarray
+#: What every plain-data door accepts: a DataFrame, a path of a CSV or Parquet file, or a DuckDB relation.
+Data: TypeAlias = "pd.DataFrame | str | Path | duckdb.DuckDBPyRelation"
+
+_OLDEST = 2
+# Only a file that is not what it says raises these.
+_DAMAGE = re.compile(r"TProtocol|[Pp]arquet|decompress|[Cc]orrupt|magic|GZIP|CSV Error|IO Error")
+_AS_TEXT = ("ENUM", "UUID", "HUGEINT", "UHUGEINT")  # numpy has no array for these, or not an exact one
+
+
+def check_version(version: str) -> None:
+    """Refuse a DuckDB that is older than what was tested.
+
+    Raises
+    ------
+    DataError
+        With the pin.
+
+    Examples
+    --------
+    >>> check_version("2.0.0")
+    """
+    if int(version.split(".", 1)[0]) < _OLDEST:
+        raise DataError(f"duckdb {version} is too old", advice=f'Install "duckdb>={_OLDEST}.0".')
+
+
+check_version(duckdb.__version__)
+
+
+def quote(name: str) -> str:
+    """Quote a name for SQL.
+
+    Raises
+    ------
+    DataError
+        If the name is empty or holds a NUL character.
+
+    Examples
+    --------
+    >>> quote('x" FROM t; DROP TABLE t; --')
+    '"x"" FROM t; DROP TABLE t; --"'
+    """
+    if not name or "\0" in name:
+        raise DataError(f"{name!r} cannot be a column or table name", advice="Give it a name.")
+    return '"' + name.replace('"', '""') + '"'
+
+
+class Tables:
+    """Tables behind a locked DuckDB connection, one view each.
+
+    Parameters
+    ----------
+    sources : mapping of table name to source
+        A CSV or Parquet file or glob (``"events/*.parquet"``), a DataFrame, or a DuckDB relation.
+    root : Path, optional
+        Folder that relative paths start at and that no file may lie outside of.
+    memory_limit : str
+        What queries may use, such as ``"4GB"``.
+    threads : int
+        Threads of the engine.
+
+    Raises
+    ------
+    DataError
+        If a source cannot be read; it names the file.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> with Tables({"quotes": pd.DataFrame({"hours": [2.0, 4.0]})}) as tables:
+    ...     tables.query("SELECT avg(hours) AS mean FROM quotes")
+    {'mean': array([3.])}
+    """
+
+    __slots__ = ("__weakref__", "_columns", "_connection", "_digests", "_files", "_finalizer", "_frames", "_repeats")
+
+    def __init__(
+        self,
+        sources: Mapping[str, str | Path | pd.DataFrame | duckdb.DuckDBPyRelation],
+        *,
+        root: Path | None = None,
+        memory_limit: str = "4GB",
+        threads: int = 2,
+    ) -> None:
+        check_names(list(sources), where="tables")
+        self._files: dict[str, tuple[Path, ...]] = {}
+        self._frames: dict[str, pd.DataFrame] = {}
+        for table, source in sources.items():
+            if isinstance(source, str | Path):
+                self._files[table] = find_files(source, root=root)
+            else:
+                self._frames[table] = _as_frame(source, table)
+        files = [file for each in self._files.values() for file in each]
+        self._connection, self._finalizer = _locked(self, files, memory_limit=memory_limit, threads=threads)
+        self._columns: dict[str, dict[str, str]] = {}
+        self._digests: dict[str, str] = {}
+        self._repeats: dict[str, int] = {}
+        for position, table in enumerate(sources):
+            self._add(table, f"cpi_source_{position}")
+
+    def _add(self, table: str, inner: str) -> None:
+        """Make the view of one table; types that numpy cannot hold become text."""
+        if table in self._frames:
+            self._connection.register(inner, self._frames[table])
+            scan = quote(inner)
+        else:
+            scan = scan_sql(self._connection, self._files[table])
+        rows = self._run(f"DESCRIBE SELECT * FROM {scan}").fetchall()  # noqa: S608 - quoted
+        check_names([row[0] for row in rows], where=table)
+        listed = ", ".join(
+            f"CAST({quote(name)} AS VARCHAR) AS {quote(name)}" if kind.startswith(_AS_TEXT) else quote(name)
+            for name, kind, *_ in rows
+        )
+        self._run(f"CREATE VIEW {quote(table)} AS SELECT {listed} FROM {scan}")  # noqa: S608 - quoted
+        self._columns[table] = {name: "VARCHAR" if kind.startswith(_AS_TEXT) else kind for name, kind, *_ in rows}
+
+    def _run(self, sql: str, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._connection.execute(sql, list(parameters))
+        except duckdb.Error as error:
+            _raise_query_error(error, self._files)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The tables."""
+        return tuple(self._columns)
+
+    def columns(self, table: str) -> dict[str, str]:
+        """Return the columns of a table and their DuckDB types.
+
+        Raises
+        ------
+        DataError
+            If there is no such table; names the nearest.
+        """
+        if table not in self._columns:
+            raise DataError(f"table {table!r} is missing", advice=nearest(table, list(self._columns)))
+        return dict(self._columns[table])
+
+    def type_of(self, table: str, column: str) -> str:
+        """Return the DuckDB type of a column.
+
+        Raises
+        ------
+        DataError
+            If the table or the column is missing; names the nearest.
+        """
+        columns = self.columns(table)
+        if column not in columns:
+            raise missing_column(column, list(columns), where=table)
+        return columns[column]
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> dict[str, Array]:
+        """Run a query and return its columns as numpy arrays.
+
+        Missing numbers are NaN, missing texts None, missing times NaT. Times with a zone are in UTC.
+
+        Raises
+        ------
+        DataError
+            If the query needs more memory than allowed, or reads a damaged file.
+        """
+        found = self._run(sql, parameters)
+        try:
+            arrays = found.fetchnumpy()
+        except duckdb.Error as error:
+            _raise_query_error(error, self._files)
+        return {name: plain_array(np.asanyarray(values)) for name, values in arrays.items()}
+
+    def frame(self, sql: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
+        """Run a query and return a DataFrame (see `query`)."""
+        import pandas as pd  # noqa: PLC0415 - the path from a file to arrays needs no pandas
+
+        return pd.DataFrame(self.query(sql, parameters))
+
+    def repeated_rows(self, table: str) -> int:
+        """Count rows that repeat another row in every column.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> Tables({"t": pd.DataFrame({"a": [1, 1, 2]})}).repeated_rows("t")
+        1
+        """
+        if table not in self._repeats:
+            listed = ", ".join(quote(name) for name in self.columns(table))
+            # Equal hashes are checked by the exact and slower count; different hashes prove different rows.
+            sql = f"SELECT count(*) - count(DISTINCT hash({listed})) AS n FROM {quote(table)}"  # noqa: S608 - quoted
+            n = int(self.query(sql)["n"][0])
+            if n:
+                counted = f"SELECT count(*) AS n FROM {quote(table)}"  # noqa: S608 - quoted
+                distinct = f"SELECT count(*) AS n FROM (SELECT DISTINCT * FROM {quote(table)})"  # noqa: S608 - quoted
+                n = int(self.query(counted)["n"][0]) - int(self.query(distinct)["n"][0])
+            self._repeats[table] = n
+        return self._repeats[table]
+
+    def digest(self, table: str) -> str:
+        """SHA-256 of the file's bytes, or of a frame's content.
+
+        Raises
+        ------
+        DataError
+            If there is no such table.
+        """
+        self.columns(table)
+        if table not in self._digests:
+            frame = self._frames.get(table)
+            self._digests[table] = digest_of_files(self._files[table]) if frame is None else digest_of_frame(frame)
+        return self._digests[table]
+
+    def close(self) -> None:
+        """Close the connection and remove its temporary files."""
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def read_columns(data: Data, columns: Sequence[str], *, optional: Sequence[str] = ()) -> dict[str, Array]:
+    """Read columns of plain data as numpy arrays.
+
+    Numbers and booleans become doubles with NaN for missing (whole numbers that doubles cannot hold stay whole);
+    text becomes an object array with None for missing; times become ``datetime64``, in UTC if they have a zone.
+
+    Parameters
+    ----------
+    data : DataFrame, str, Path or DuckDB relation
+        A path names a CSV or Parquet file or glob.
+    columns : sequence of str
+        Columns that must be there.
+    optional : sequence of str
+        Columns that are read if they are there.
+
+    Returns
+    -------
+    dict of column to array, shape (n,)
+
+    Raises
+    ------
+    DataError
+        If a column is missing or occurs twice, there are no rows, or the file cannot be read.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> read_columns(pd.DataFrame({"won": [True, False], "arm": ["a", None]}), ["won", "arm"])
+    {'won': array([1., 0.]), 'arm': array(['a', None], dtype=object)}
+    """
+    if isinstance(data, str | Path):
+        arrays = _from_files(data, columns, optional)
+        where = Path(data).name
+    elif isinstance(data, duckdb.DuckDBPyRelation):
+        wanted = wanted_columns(list(data.columns), columns, optional, where="relation")
+        arrays = _fetched(data.select(*(duckdb.ColumnExpression(name) for name in wanted)))
+        where = "relation"
+    else:
+        arrays = columns_of_frame(data, columns, optional)
+        where = "data"
+    if any(len(values) == 0 for values in arrays.values()):
+        raise DataError("no rows", where=where, advice="Look at the filter or the export that made these data.")
+    return {name: as_doubles(values) for name, values in arrays.items()}
+
+
+# -- connection ------------------------------------------------------------------------------------------------------
+
+
+def _locked(
+    owner: object, files: Sequence[Path], *, memory_limit: str, threads: int
+) -> tuple[duckdb.DuckDBPyConnection, Any]:
+    """Open an in-memory database that can read these files only."""
+    connection = duckdb.connect(":memory:")
+    spill = tempfile.mkdtemp(prefix="cpi-")
+    listed = ", ".join(literal(str(file)) for file in files)
+    settings = (
+        # The allowed paths first: they cannot be given once external access is off.
+        f"allowed_paths=[{listed}]",
+        "autoinstall_known_extensions=false",
+        "autoload_known_extensions=false",
+        "allow_community_extensions=false",
+        "python_enable_replacements=false",
+        "allow_persistent_secrets=false",
+        f"memory_limit={literal(memory_limit)}",
+        f"threads={int(threads)}",
+        f"temp_directory={literal(spill)}",
+        "TimeZone='UTC'",
+        "enable_external_access=false",
+        "lock_configuration=true",
+    )
+    finalizer = weakref.finalize(owner, _close, connection, spill)
+    for setting in settings:
+        try:
+            connection.execute(f"SET {setting}")
+        except duckdb.Error:
+            finalizer()
+            raise DataError(
+                f"the engine refuses {setting.split('=')[0]}", advice='Write memory limits like "4GB", threads from 1.'
+            ) from None
+    return connection, finalizer
+
+
+def _close(connection: duckdb.DuckDBPyConnection, spill: str) -> None:
+    connection.close()
+    shutil.rmtree(spill, ignore_errors=True)
+
+
+def _raise_query_error(error: duckdb.Error, files: Mapping[str, Sequence[Path]]) -> NoReturn:
+    text = str(error)
+    if isinstance(error, duckdb.OutOfMemoryException):
+        raise DataError(
+            "the query needs more memory than its limit",
+            advice="Raise memory_limit, read fewer columns, or store the table as Parquet sorted by customer.",
+        ) from None
+    if isinstance(error, duckdb.PermissionException):
+        raise DataError("only the declared tables can be read", advice="Add the file to the data sources.") from None
+    known = [file for each in files.values() for file in each]
+    named = [file for file in known if str(file) in text] or known[:1] * (len(known) == 1)
+    if named and _DAMAGE.search(text):
+        raise_file_error(error, named[0])
+    if known and _DAMAGE.search(text):
+        raise DataError("a file is damaged", where=", ".join(files), advice="Export or copy them again.") from None
+    raise DataError(f"the query cannot run: {text.splitlines()[0][:200]}") from None
+
+
+def _from_files(data: str | Path, columns: Sequence[str], optional: Sequence[str]) -> dict[str, Array]:
+    with Tables({"data": data}) as tables:
+        wanted = wanted_columns(list(tables.columns("data")), columns, optional, where=Path(data).name)
+        return tables.query(f"SELECT {', '.join(quote(name) for name in wanted)} FROM data")  # noqa: S608 - quoted
+
+
+def _fetched(relation: duckdb.DuckDBPyRelation) -> dict[str, Array]:
+    try:
+        arrays = relation.fetchnumpy()
+    except duckdb.Error as error:
+        raise DataError(f"the relation cannot be read: {str(error).splitlines()[0][:200]}") from None
+    return {name: plain_array(np.asanyarray(values)) for name, values in arrays.items()}
+
+
+def _as_frame(source: object, table: str) -> pd.DataFrame:
+    import pandas as pd  # noqa: PLC0415 - the path from a file to arrays needs no pandas
+
+    if isinstance(source, duckdb.DuckDBPyRelation):
+        return pd.DataFrame(_fetched(source))
+    if not isinstance(source, pd.DataFrame):
+        raise DataError(
+            f"a {type(source).__name__} is not a table",
+            where=table,
+            advice="Give a path, DataFrame or DuckDB relation.",
+        )
+    check_names(list(source.columns), where=table)
+    return source

@@ -1,0 +1,1 @@
+"""What trials say: design, random assignment, integrity, the effect of a lever, and assignment as instrument."""

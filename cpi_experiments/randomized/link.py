@@ -1,0 +1,195 @@
+"""The nouns of a link estimate: one link, or several KPIs of one CPI."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cpi_experiments.display import WIDTH, Displayed, Row, decimals, interval, number, percent
+from cpi_experiments.errors import DataError
+from cpi_experiments.estimate import Diagnostic, EffectPair, Estimate, Status
+from cpi_experiments.wording.results import late_sentence, link_sentence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Intervals = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkEffect(Displayed):
+    """What one customer-valued increment of a CPI does to a KPI, for those whose CPI the lever changed.
+
+    Parameters
+    ----------
+    first_stage : Estimate
+        Lever on CPI, in raw CPI units (ITT).
+    reduced_form : Estimate
+        Lever on KPI (ITT).
+    estimate : Estimate
+        KPI per increment (LATE): Wald ratio; its p-value is the Anderson-Rubin test of zero (the reduced form's), its
+        interval the hull of the set.
+    ar_set : tuple of (low, high)
+        Anderson-Rubin (Fieller) set; infinite ends allowed, empty = rejected everywhere.
+    f_effective : float
+        First-stage strength; shown, never a filter.
+    breakdown : float
+        Largest share of the KPI lift that may bypass the CPI before the sign is in doubt.
+    integrity : Diagnostic
+        Sample ratio.
+    pair : EffectPair
+        The five numbers, the CPI counted in increments; NaN where the estimate failed.
+    step : str
+        One increment in words.
+    shares : bool
+        Whether the KPI is a yes/no column, so that effects read in points.
+    unit : str
+        Randomised unit for the sentence; empty if rows.
+    """
+
+    first_stage: Estimate
+    reduced_form: Estimate
+    estimate: Estimate
+    ar_set: Intervals
+    f_effective: float
+    breakdown: float
+    integrity: Diagnostic
+    pair: EffectPair
+    step: str
+    shares: bool = False
+    unit: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """The result in one sentence."""
+        e, scale = self.estimate, 100.0 if self.shares else 1.0
+        digits = decimals(scale * e.ci_low, scale * e.ci_high)
+        pieces = [interval(scale * low, scale * high, digits) for low, high in self.ar_set]
+        return link_sentence(
+            step=self.step,
+            kpi=e.outcome,
+            value=number(scale * e.value, digits, sign=True) + (" points" if self.shares else ""),
+            interval=" or ".join(pieces) or "empty",
+            level=percent(e.confidence_level),
+            shape=_shape(self),
+        )
+
+    def _title(self) -> str:
+        return self.sentence
+
+    def __str__(self) -> str:
+        e = self.estimate
+        who = late_sentence(cpi=e.cause, unit=self.unit, n_obs=f"{e.n_obs:,}", n_clusters=f"{e.n_clusters:,}")
+        state = "ok" if self.integrity.passed else ("BLOCKED" if self.integrity.blocks else "watch")
+        lines = [
+            (
+                f"{self.first_stage.cause} -> {e.cause}",
+                f"{_effect_text(self.first_stage, 1.0)}, F {_f_text(self.f_effective)}",
+            ),
+            (
+                f"{self.first_stage.cause} -> {e.outcome}",
+                _effect_text(self.reduced_form, 100.0 if self.shares else 1.0),
+            ),
+            ("sample ratio", state if self.integrity.passed else f"{state}: {self.integrity.advice}"),
+            *self._direct_path(),
+            *((d.name, d.advice) for d in e.diagnostics if not d.passed and d != self.integrity),
+        ]
+        if e.dropped:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in e.dropped)
+            lines.append(("not used", f"{e.n_dropped:,} rows: {reasons}"))
+        width = min(max(len(name) for name, _ in lines), WIDTH // 2) + 2
+        head = [_wrapped(self.sentence, ""), _wrapped(who, "  "), ""]
+        return "\n".join([*head, *(_wrapped(text, f"  {name:<{width}} ", " " * (width + 3)) for name, text in lines)])
+
+    def _direct_path(self) -> list[tuple[str, str]]:
+        if math.isnan(self.breakdown):
+            return []
+        share, cpi = percent(self.breakdown), self.estimate.cause
+        return [("direct path", f"up to {share} of the lift may bypass {cpi} before the sign is in doubt")]
+
+    def _rows(self) -> list[Row]:
+        e = self.estimate
+        return [
+            {
+                "cpi": e.cause,
+                "kpi": e.outcome,
+                "step": self.step,
+                "estimand": e.estimand.value,
+                "effect": e.value,
+                "std_error": e.std_error,
+                "ci_low": e.ci_low,
+                "ci_high": e.ci_high,
+                "p_value": e.p_value,
+                "first_stage": self.first_stage.value,
+                "reduced_form": self.reduced_form.value,
+                "f_effective": self.f_effective,
+                "breakdown": self.breakdown,
+                "n_obs": e.n_obs,
+                "n_clusters": e.n_clusters,
+                "method": e.method,
+                "status": e.status.value,
+            }
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkEffects(Displayed):
+    """Link effects of one CPI on several KPIs, in the order asked for; index by position or by KPI."""
+
+    effects: tuple[LinkEffect, ...]
+
+    def __len__(self) -> int:
+        return len(self.effects)
+
+    def __iter__(self) -> Iterator[LinkEffect]:
+        return iter(self.effects)
+
+    def __getitem__(self, key: int | str) -> LinkEffect:
+        """Return an effect by position or by KPI."""
+        if isinstance(key, int):
+            return self.effects[key]
+        for effect in self.effects:
+            if effect.estimate.outcome == key:
+                return effect
+        known = ", ".join(effect.estimate.outcome for effect in self.effects)
+        raise DataError(f"{key!r} is not among the KPIs", advice=f"KPIs: {known}.")
+
+    def _title(self) -> str:
+        return "\n".join(effect.sentence for effect in self.effects)
+
+    def _rows(self) -> list[Row]:
+        return [row for effect in self.effects for row in effect._rows()]  # noqa: SLF001 - rows of the same family
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(effect) for effect in self.effects)
+
+
+def _wrapped(text: str, first: str, later: str | None = None) -> str:
+    """Break a line at spaces so that it fits a terminal; names are never cut."""
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=first if later is None else later,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _shape(link: LinkEffect) -> str:
+    if link.estimate.status is Status.FAILED:
+        return "failed"
+    return "interval" if link.estimate.status is Status.OK else "open"
+
+
+def _f_text(f_effective: float) -> str:
+    return f"{f_effective:.3g}" if math.isfinite(f_effective) else number(f_effective, 0)
+
+
+def _effect_text(estimate: Estimate, scale: float) -> str:
+    low, high = scale * estimate.ci_low, scale * estimate.ci_high
+    digits = decimals(low, high)
+    unit = " points" if scale != 1 else ""
+    return f"{number(scale * estimate.value, digits, sign=True)}{unit} ({interval(low, high, digits, sign=True)})"

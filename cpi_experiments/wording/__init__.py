@@ -1,0 +1,1 @@
+"""Sentence templates and banned words: numbers arrive as text, already rounded; this floor only chooses words."""
