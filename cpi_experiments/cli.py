@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +14,13 @@ import click
 from cpi_experiments.errors import CpiError, ReportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cpi_experiments.report.review import Review
 
-_INTERRUPTED = 130
+_BAD_INPUT, _BLOCKED, _INTERRUPTED = 2, 3, 130
 _LONGEST_NAME = 200
+_DRAFT = ".cpi-draft"
 _FOLDER = click.option(
     "--project", "folder", default=".", metavar="DIR", help="Project folder; default: the current one."
 )
@@ -52,14 +56,16 @@ def init(name: str) -> None:
 def lint(folder: str) -> None:
     """Check the catalog; exit 1 if there are errors."""
     from cpi_experiments.catalog.load import load_catalog  # noqa: PLC0415
+    from cpi_experiments.wording.review import plural  # noqa: PLC0415
 
     catalog = load_catalog(Path(folder))
     issues = catalog.lint()
     for issue in issues:
         click.echo(f"{issue.where}  {issue.severity:<8} {issue.message} {issue.remedy}".rstrip())
     errors = sum(issue.severity == "error" for issue in issues)
-    sizes = f"{len(catalog.cpis)} CPIs, {len(catalog.kpis)} KPIs, {len(catalog.teams)} teams"
-    click.echo(f"{errors} errors, {len(issues) - errors} warnings in {sizes}")
+    sizes = (plural(len(catalog.cpis), "CPI"), plural(len(catalog.kpis), "KPI"), plural(len(catalog.teams), "team"))
+    found = f"{plural(errors, 'error')}, {plural(len(issues) - errors, 'warning')}"
+    click.echo(f"{found} in {', '.join(sizes)}")
     sys.exit(1 if errors else 0)
 
 
@@ -110,15 +116,17 @@ def run(quarter: str, folder: str, out: str | None, *, force: bool, dry_run: boo
             click.echo(f"running, effects hidden: {', '.join(plan.id for plan in running) or 'none'}")
             click.echo(f"write {target}")
             return
-        _prepare(target, force=force)
-        with _progress(2 + len(study.finished(when.last)) + 1, quiet=quiet) as step:
-            review = study.run(str(when), progress=step)
-        click.echo(_write_report(review, target))
+        with _draft(target, force=force) as report:
+            with _progress(2 + len(study.finished(when.last)) + 1, quiet=quiet) as step:
+                review = study.run(str(when), progress=step)
+            text = _write_report(review, report)
+    click.echo(f"{text}\n\n{_written(review, target)}")
+    sys.exit(_BLOCKED if any(row.verdict == "blocked" for row in review.verdicts) else 0)
 
 
 @app.command()
 @click.option("--out", default="cpi-demo", metavar="DIR", help="Folder to write; default: cpi-demo.")
-@click.option("--seed", default=20260101, type=click.IntRange(min=0), help="Seed of the company; default 20260101.")
+@click.option("--seed", default=2026, type=click.IntRange(min=0), help="Seed of the company; default 2026.")
 @click.option("--size", default="small", type=click.Choice(["small", "medium"]), help="How many customers.")
 @click.option("--force", is_flag=True, help="Replace an earlier demo.")
 @click.option("--quiet", is_flag=True, help="No progress.")
@@ -129,16 +137,18 @@ def demo(out: str, seed: int, size: str, *, force: bool, quiet: bool) -> None:
     from cpi_experiments.study import Study  # noqa: PLC0415
 
     target = _new_path(out)
-    _prepare(target, force=force)
-    with _progress(16, quiet=quiet) as step:
+    _check_company(target / "company")
+    with _draft(target, force=force) as folder, _progress(16, quiet=quiet) as step:
         step("simulating a company")
-        company = simulate_company(_emptied(target / "company"), size=size, seed=seed)  # type: ignore[arg-type]
+        company = simulate_company(folder / "company", size=size, seed=seed)  # type: ignore[arg-type]
         with Study.open(company.folder) as study:
             review = study.run("2026Q4", progress=step)
         truth = [row for known in company.truth for row in known._rows()]  # noqa: SLF001 - rows of a result
-        write_csv(truth, target / "truth.csv")
-        text = _write_report(review, target, truth=truth)
-    click.echo(f"{text}\nsize {size}, seed {seed}")
+        write_csv(truth, folder / "truth.csv")
+        text = _write_report(review, folder, truth=truth)
+        if (target / "company").exists():
+            shutil.rmtree(target / "company")
+    click.echo(f"{text}\n\n{_written(review, target)}\nsize {size}, seed {seed}")
 
 
 @app.command()
@@ -155,7 +165,7 @@ def link(data: str, kpi: tuple[str, ...], **options: Any) -> None:  # noqa: ANN4
     """Estimate the KPI effect per increment of the CPI from one file of a trial."""
     from cpi_experiments.randomized.link_effect import link_effect  # noqa: PLC0415
 
-    result = link_effect(_existing(data), kpi=list(kpi) if len(kpi) > 1 else kpi[0], **options)
+    result = link_effect(data, kpi=list(kpi) if len(kpi) > 1 else kpi[0], **options)
     click.echo(str(result))
 
 
@@ -171,7 +181,7 @@ def compare(data: str, outcomes: tuple[str, ...], **options: Any) -> None:  # no
     """Compare the arms of a trial in one file."""
     from cpi_experiments.randomized.compare import compare as compare_arms  # noqa: PLC0415
 
-    click.echo(str(compare_arms(_existing(data), outcomes=list(outcomes), **options)))
+    click.echo(str(compare_arms(data, outcomes=list(outcomes), **options)))
 
 
 @app.group()
@@ -204,46 +214,62 @@ def verify(folder: str, anchor: str | None) -> None:
     sys.exit(1 if findings else 0)
 
 
-def main() -> None:
-    """Run the command line: exit 0 ok, 1 findings, 2 bad input, 130 interrupted; a traceback only with ``--debug``."""
-    debug = "--debug" in sys.argv[1:]
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line.
+
+    Exit 0 ok, 1 findings, 2 bad input, 3 a verdict is blocked, 130 interrupted; a traceback only with ``--debug``.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        app(given, prog_name="cpi", standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("cpi: interrupted; nothing further was written", err=True)
+        click.echo("cpi: interrupted; nothing was kept of what was not finished.", err=True)
         sys.exit(_INTERRUPTED)
-    except CpiError as error:
-        if debug:
-            raise
-        click.echo(f"cpi: {error}", err=True)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away; there is nobody to tell
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(_BAD_INPUT)
+    except BrokenPipeError:  # the reader of our output went away; there is nobody to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except (OSError, MemoryError) as error:
-        if debug:
+    except Exception as error:
+        if "--debug" in given:
             raise
-        click.echo(f"cpi: {error}", err=True)
-        sys.exit(2)
+        click.echo(f"cpi: {_explain(error)}", err=True)
+        sys.exit(_BAD_INPUT)
 
 
-def _write_report(review: Review, target: Path, *, truth: Sequence[dict[str, Any]] = ()) -> str:
-    """Write every format of the review and return what the terminal says."""
+def _explain(error: Exception) -> str:
+    """Say in words what went wrong, where, and what to do."""
+    if isinstance(error, CpiError):
+        return str(error)
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        return f"{error.format_message()}\n  {error.ctx.get_usage()}\n  Options: {error.ctx.command_path} --help"
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    if isinstance(error, MemoryError):
+        return "there is not enough memory for these data.\n  Close other programs, or give fewer rows or columns."
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}.\n  Check the path, its permissions and the space on the disk."
+    return f"{type(error).__name__}: {error}\n  This is a defect: report what `cpi --debug ...` shows."
+
+
+def _write_report(review: Review, folder: Path, *, truth: Sequence[dict[str, Any]] = ()) -> str:
+    """Write every format of the review and return the table for the terminal."""
     from cpi_experiments.report.html import write_html  # noqa: PLC0415
     from cpi_experiments.report.pictures import write_pictures  # noqa: PLC0415
     from cpi_experiments.report.tables import write_json, write_tables  # noqa: PLC0415
     from cpi_experiments.report.terminal import truth_table, verdict_table  # noqa: PLC0415
 
-    write_html(review, target / "review.html")
-    write_json(review, target / "review.json")
-    write_tables(review, target)
-    write_pictures(review, target)
-    table = truth_table(review.verdicts, truth) if truth else verdict_table(review.verdicts)
-    head = f"{review.ledger_rows}:{review.ledger_head}"
-    return f"{table}\n\nwrote {target / 'review.html'}\nledger head {head}"
+    write_html(review, folder / "review.html")
+    write_json(review, folder / "review.json")
+    write_tables(review, folder)
+    write_pictures(review, folder)
+    return truth_table(review.verdicts, truth) if truth else verdict_table(review.verdicts)
+
+
+def _written(review: Review, target: Path) -> str:
+    return f"wrote {target / 'review.html'}\nledger head {review.ledger_rows}:{review.ledger_head}"
 
 
 def _new_path(text: str) -> Path:
@@ -253,43 +279,59 @@ def _new_path(text: str) -> Path:
     path = Path(text)
     if ".." in path.parts:
         raise ReportError(f"{text!r} leads out of the folder", advice="Give a path without '..'.")
-    longest = max(len(part.encode()) for part in path.parts)
+    longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
     if longest > _LONGEST_NAME:
         raise ReportError(f"a folder name of {longest} bytes is too long", advice=f"At most {_LONGEST_NAME} bytes.")
     return path
 
 
-def _existing(text: str) -> Path:
-    path = Path(text)
-    if "\0" in text or not path.exists():
-        raise ReportError(f"file {text!r} does not exist", advice="Give the path of a Parquet or CSV file.")
-    return path
-
-
-def _prepare(target: Path, *, force: bool) -> None:
-    """Make sure, before anything is computed, that the report can be written and nothing is overwritten by accident."""
-    if target.exists() and not target.is_dir():
-        raise ReportError(f"{target} is a file", advice="Give a folder.")
-    if target.is_dir() and any(target.iterdir()) and not force:
-        raise ReportError(
-            f"{target} is not empty", advice="Choose another folder, or pass --force to replace its report."
-        )
+@contextmanager
+def _draft(target: Path, *, force: bool) -> Iterator[Path]:
+    """Give a folder whose content moves to ``target`` when all of it is there; else nothing of it stays."""
+    made = _prepare(target, force=force)
+    draft = target / _DRAFT
     try:
+        draft.mkdir()
+        yield draft
+        for item in sorted(draft.iterdir()):
+            item.replace(target / item.name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):  # not empty: something was written, here or by others
+            for folder in made:
+                folder.rmdir()
+
+
+def _prepare(target: Path, *, force: bool) -> tuple[Path, ...]:
+    """Make the folder, if it can be written and nothing is overwritten by accident; return the folders that are new."""
+    try:
+        if target.exists() and not target.is_dir():
+            raise ReportError(f"{target} is a file", advice="Give a folder.")
+        if target.is_dir() and any(target.iterdir()) and not force:
+            raise ReportError(
+                f"{target} is not empty", advice="Choose another folder, or pass --force to replace its report."
+            )
+        made = tuple(folder for folder in (target, *target.parents) if not folder.exists())
         target.mkdir(parents=True, exist_ok=True)
-        probe = target / ".cpi-write-test"
-        probe.touch()
-        probe.unlink()
+        shutil.rmtree(target / _DRAFT, ignore_errors=True)  # of a run that was killed
+        (target / _DRAFT).mkdir()
+        (target / _DRAFT).rmdir()
     except OSError as error:
         raise ReportError(f"{target} cannot be written ({error.strerror})", advice="Choose another folder.") from error
+    return made
 
 
-def _emptied(folder: Path) -> Path:
-    """Remove the company of an earlier demo, which `--force` allows."""
-    import shutil  # noqa: PLC0415
+def _check_company(folder: Path) -> None:
+    """Refuse to replace a folder that is not the company of an earlier demo."""
+    from importlib import resources  # noqa: PLC0415
 
-    if folder.exists():
-        shutil.rmtree(folder)
-    return folder
+    shipped = resources.files("cpi_experiments.simulate") / "insurer" / "cpi.yaml"
+    settings = folder / "cpi.yaml"
+    ours = not folder.is_symlink() and settings.is_file() and settings.read_bytes() == shipped.read_bytes()
+    if folder.exists() and not ours:
+        raise ReportError(
+            f"{folder} is not the company of an earlier demo, and stays as it is", advice="Choose another folder."
+        )
 
 
 def _progress(total: int, *, quiet: bool) -> _Steps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import textwrap
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -51,7 +52,8 @@ class Displayed:
         return "\n\n".join(part for part in (title, text_table(rows)) if part)
 
     def _repr_html_(self) -> str:
-        head = f"<p>{html.escape(self._title())}</p>" if self._title() else ""
+        title = html.escape(self._title()).replace("\n", "<br>")
+        head = f"<p>{title}</p>" if title else ""
         return head + html_table(self._shown())
 
     def _repr_markdown_(self) -> str:
@@ -211,6 +213,17 @@ def clean_text(text: str) -> str:
 
 
 # -- tables ----------------------------------------------------------------------------------------------------------
+
+
+def wrapped(text: str, *, indent: str = "  ") -> list[str]:
+    """Break a line so that it fits 80 columns; every part is indented.
+
+    Examples
+    --------
+    >>> wrapped("2,000 rows; least squares")
+    ['  2,000 rows; least squares']
+    """
+    return textwrap.wrap(text, WIDTH, initial_indent=indent, subsequent_indent=indent + "  ", break_long_words=False)
 
 
 def columns_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -10,7 +10,7 @@ from enum import Enum, StrEnum
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
-from cpi_experiments.display import Displayed, decimals, interval, number, percent, plain
+from cpi_experiments.display import Displayed, decimals, interval, number, percent, plain, wrapped
 from cpi_experiments.errors import CatalogError, EstimationError
 from cpi_experiments.wording.results import estimate_sentence
 
@@ -177,6 +177,15 @@ class Estimate(Displayed):
             level=percent(self.confidence_level),
             status=self.status.value,
         )
+
+    def __str__(self) -> str:
+        size = f"{self.n_obs:,} rows" + (f" in {self.n_clusters:,} clusters" if self.n_clusters else "")
+        lines = [self._title(), *wrapped(f"{size}; {self.method}")]
+        if self.dropped:
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in self.dropped)
+            lines += wrapped(f"not used: {self.n_dropped:,} rows ({reasons})")
+        lines += [line for d in self.diagnostics if not d.passed for line in wrapped(f"{d.name}: {d.advice}")]
+        return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

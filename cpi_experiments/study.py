@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import html
+from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from cpi_experiments.accountability.assess import charter, influences
@@ -11,7 +14,7 @@ from cpi_experiments.catalog.load import load_catalog
 from cpi_experiments.catalog.project import Project, load_project
 from cpi_experiments.catalog.resolve import read_date
 from cpi_experiments.catalog.rules import lint
-from cpi_experiments.errors import CatalogError, DataError, EstimationError, LedgerError, nearest
+from cpi_experiments.errors import CatalogError, DataError, DesignError, EstimationError, LedgerError, nearest
 from cpi_experiments.estimate import Link
 from cpi_experiments.evidence.quarter import judge
 from cpi_experiments.evidence.record import recall, record, record_verdicts
@@ -22,7 +25,7 @@ from cpi_experiments.hypotheses.registry import register, registrations
 from cpi_experiments.ledger.store import Ledger
 from cpi_experiments.measure.engine import Tables
 from cpi_experiments.measure.levels import latest_levels
-from cpi_experiments.measure.overlap import shared_units
+from cpi_experiments.measure.overlap import shared_share
 from cpi_experiments.measure.panel import Panel, build_panel
 from cpi_experiments.measure.units import UnitFrame, measure_units
 from cpi_experiments.observational.fixed_effects import fixed_effects
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 
 #: A lever moves another CPI as well if its |t| exceeds this: where the catalog says it should, and where it does not.
 ALSO_MOVED, ALSO_MOVED_UNDECLARED = 2.0, 4.0
+#: Experiments of one link that share more than this of their customers at the same time are not pooled.
+MOST_SHARED = 0.01
 
 
 class Study:
@@ -98,6 +103,9 @@ class Study:
 
     def __repr__(self) -> str:
         return f"Study({self.project.name}: {self.catalog._title()}, {len(self.experiments)} experiments)"  # noqa: SLF001
+
+    def _repr_html_(self) -> str:
+        return f"<p>{html.escape(repr(self))}</p>{self.catalog._repr_html_()}"
 
     @property
     def tables(self) -> Tables:
@@ -168,9 +176,30 @@ class Study:
         return record(self.ledger, evidence) if record_it else evidence
 
     def analyze(self, experiment_id: str, *, as_of: date | None = None) -> tuple[Evidence, ...]:
-        """Analyse a finished experiment: integrity first, then every link that it tests; all of it is recorded."""
+        """Analyse a finished experiment: integrity first, then every link that it tests; all of it is recorded.
+
+        Raises
+        ------
+        DesignError
+            If some customers can still be measured: one look was planned, at the end. Nothing is recorded then.
+        """
         plan = self._plan(experiment_id)
-        hypotheses = {link: r.hypothesis for link, r in registrations(self.ledger).items()}
+        frozen = {link: r.hypothesis for link, r in registrations(self.ledger).items()}
+        hypotheses = [frozen.get(link) or hypothesis_of(self.catalog, link) for link in plan.links]
+        return tuple(record(self.ledger, evidence) for evidence in self._analysis(plan, hypotheses, as_of=as_of))
+
+    def _analysis(
+        self, plan: Experiment, hypotheses: Sequence[Hypothesis], *, as_of: date | None
+    ) -> tuple[Evidence, ...]:
+        try:
+            data = self._units(plan, as_of=as_of)
+            moved = {cpi: estimate for cpi in self.catalog.cpis if (estimate := _moved(data, plan, cpi)) is not None}
+            return tuple(self._evidence(plan, data, hypothesis, moved) for hypothesis in hypotheses)
+        except (DataError, EstimationError) as error:
+            where = ", ".join(part for part in (f"experiment {plan.id}", error.where) if part)
+            raise type(error)(error.found, where=where, advice=error.advice) from error
+
+    def _units(self, plan: Experiment, *, as_of: date | None) -> UnitFrame:
         ids = dict.fromkeys(i for link in plan.links for i in (link.cpi_id, link.kpi_id))
         kpis = [i for i in ids if i in self.catalog.kpis]
         data = measure_units(
@@ -184,12 +213,12 @@ class Study:
             assignments=plan.table,
             as_of=None if as_of is None else str(as_of),
         )
-        moved = {cpi: estimate for cpi in self.catalog.cpis if (estimate := _moved(data, plan, cpi)) is not None}
-        found = []
-        for link in plan.links:
-            hypothesis = hypotheses.get(link) or hypothesis_of(self.catalog, link)
-            found.append(self._evidence(plan, data, hypothesis, moved))
-        return tuple(record(self.ledger, evidence) for evidence in found)
+        if data.n_open:
+            raise DesignError(
+                f"experiment {plan.id!r} is not over: {data.n_open:,} of {len(data.frame):,} units are still measured",
+                advice=f"Its effects stay hidden until {self._closes(plan)}: an early look costs the error rate.",
+            )
+        return data
 
     def _evidence(
         self, plan: Experiment, data: UnitFrame, hypothesis: Hypothesis, moved: Mapping[str, float]
@@ -224,13 +253,11 @@ class Study:
         )
 
     def _overlaps(self, plan: Experiment, link: Link) -> tuple[str, ...]:
-        others = [other for other in self.experiments.values() if other.id != plan.id and link in other.links]
-        return tuple(
-            other.id
-            for other in others
-            if other.table == plan.table
-            and shared_units(self.tables, plan.id, other.id, unit=plan.randomize, assignments=plan.table)
-        )
+        """Experiments of the same link whose customers were in this one at the same time."""
+        others = (o for o in self.experiments.values() if o.id != plan.id and link in o.links and o.table == plan.table)
+        days = self._window(link)
+        share = partial(shared_share, self.tables, plan.id, days=days, unit=plan.randomize, assignments=plan.table)
+        return tuple(o.id for o in others if share(o.id) > MOST_SHARED)
 
     def _plan(self, experiment_id: str) -> Experiment:
         if experiment_id not in self.experiments:
@@ -266,7 +293,7 @@ class Study:
         LedgerError
             Naming the first row that does not fit the chain.
         """
-        findings = self.ledger.verify()
+        findings = self.ledger.verify() if self.project.ledger_path.exists() else ()
         if findings:
             raise LedgerError(
                 f"row {findings[0].seq}: {findings[0].problem} ({len(findings)} findings)",
@@ -284,22 +311,31 @@ class Study:
         return charter(self.catalog, verdicts, influences(self.catalog, recall(self.ledger)), levels=levels)
 
     def run(self, quarter: str, *, progress: Progress = lambda _: None) -> Review:
-        """Register, measure, analyse, judge and charter a quarter; everything but writing the review."""
+        """Measure, analyse, register, judge and charter a quarter; everything but writing the review.
+
+        The ledger is written at the end: data that cannot be used, or an interruption, leave no row in it.
+        """
         when = self.project.quarter(quarter)
         self.check_ledger()
-        hypotheses = self.register_all()
         progress("measuring")
         panel = self.measure(as_of=when.last)
         progress("past data")
-        for hypothesis in hypotheses:
-            self.past_data(hypothesis, panel)
+        found = [self.past_data(self._claim(link), panel, record_it=False) for link in self.catalog.links]
         for plan in self.finished(when.last):
             progress(plan.id)
-            self.analyze(plan.id, as_of=when.last)
+            found += self._analysis(plan, [self._claim(link) for link in plan.links], as_of=when.last)
         progress("judging")
+        self.register_all()
+        for evidence in found:
+            record(self.ledger, evidence)
         verdicts = self.judge(quarter)
         record_verdicts(self.ledger, verdicts, quarter=str(when))
         return self.review(quarter, verdicts, panel=panel)
+
+    def _claim(self, link: Link) -> Hypothesis:
+        """Return the hypothesis of a link as `register_all` freezes it."""
+        claim = hypothesis_of(self.catalog, link)
+        return replace(claim, digest=claim.content_digest())
 
     def review(self, quarter: str, verdicts: Sequence[Verdict], *, panel: Panel | None = None) -> Review:
         """Word a judged quarter; `cpi_experiments.report` writes it as a page, tables and pictures."""

@@ -164,6 +164,8 @@ class Weighed:
         Size in the oriented KPI scale.
     breakdown, margin : float
         Share of the lift (of a SESOI-sized lift) that may be direct before the sign (the refutation) is in doubt.
+    each : tuple of float
+        The direction's p-value of every trial alone.
     levers : mapping of family to number of levers that say so on their own (one-sided p below .10)
     """
 
@@ -175,6 +177,7 @@ class Weighed:
     point: LinkPoint | None = None
     breakdown: float = 0.0
     margin: float = 0.0
+    each: tuple[float, ...] = ()
     levers_direction: int = 0
     levers_harm: int = 0
     levers_equivalence: int = 0
@@ -192,18 +195,21 @@ def weigh(case: Case) -> Weighed:
     harm = planned_score(effects, 0.0, side=-1)
     z_harm = harm[0] / math.sqrt(harm[1])
     below, above = planned_score(effects, delta, side=-1), planned_score(effects, -delta, side=1)
-    slack = min(s / math.sqrt(v) for s, v in (below, above))
     at_sesoi = _material_score(effects, delta)
     levers = _levers(trials, effects, delta)
     return Weighed(
         direction=score_p_value(score, information),
         harm=score_p_value(*harm),
         equivalence=max(score_p_value(*below), score_p_value(*above)),
-        harm_e=mixture_e_value(*below, scale=delta),
+        # at least 3.3 standard errors wide, so that an understated planned move does not hide harm
+        harm_e=mixture_e_value(*below, scale=max(delta, 3.3 / math.sqrt(below[1]))),
         material_e=mixture_e_value(*at_sesoi, scale=delta),
         point=link_point(effects),
         breakdown=max(1 - 1.959963984540054 / max(z, z_harm, 1e-300), 0.0),
-        margin=max((slack - 1.6448536269514722) / (delta * math.sqrt(below[1])), 0.0),
+        margin=_margin(effects, delta),
+        each=tuple(
+            score_p_value(*direction_score(effects.only(np.arange(len(effects)) == k))) for k in range(len(effects))
+        ),
         levers_direction=levers[0],
         levers_harm=levers[1],
         levers_equivalence=levers[2],
@@ -222,6 +228,17 @@ def _effects(trials: tuple[Trialed, ...], expected_sign: int) -> Effects:
         sign=np.array([float(t.lever_sign) for t in trials]),
         move=np.array([t.planned_move for t in trials]),
     )
+
+
+def _margin(effects: Effects, delta: float) -> float:
+    """Share of a SESOI-sized lift (as far as the levers did move the CPI) that one-sided 5 % tests can spare."""
+    shares = []
+    for side in (-1, 1):
+        score, information = planned_score(effects, -side * delta, side=side)
+        lift = delta * float(np.sum(effects.sign * effects.move * effects.x / effects.v(-side * delta)))
+        slack = score - 1.6448536269514722 * math.sqrt(information)
+        shares.append(slack / lift if lift > 0 else 0.0)
+    return max(min(shares), 0.0)
 
 
 def _material_score(effects: Effects, delta: float) -> tuple[float, float]:

@@ -97,16 +97,28 @@ def _verdict(case: Case, weighed: Weighed, standing: Standing, shrunken: float) 
         return open_, "lever not shown to move the CPI"
     bundle = any(t.bundle for t in case.counted)
     mixed = weighed.point is not None and weighed.point.q_p_value < HETEROGENEOUS_P
+    apart = mixed and not _replicated(case, weighed, standing)
     rows = (
-        (standing.harm and weighed.harm_e >= MATERIAL_E and not bundle, refuted, "harmful"),
         (standing.equivalence and not mixed and not bundle, refuted, "no material effect"),
+        (standing.harm and weighed.harm_e >= MATERIAL_E and not bundle, refuted, "harmful"),
         (bundle, open_, "bundle"),
-        (mixed, open_, "heterogeneous"),
+        (apart, open_, "heterogeneous"),
         (standing.direction and shrunken < case.sesoi, open_, "real but small so far"),
         (standing.direction and weighed.breakdown < FRAGILE, open_, "fragile to a direct path"),
         (standing.direction, VerdictWord.CONFIRMED, ""),
     )
     return next(((verdict, cause) for holds, verdict, cause in rows if holds), (open_, "underpowered"))
+
+
+def _replicated(case: Case, weighed: Weighed, standing: Standing) -> bool:
+    """Whether every trial confirms the link on its own and the sizes agree within a factor of two.
+
+    The largest of the trials' p-values is a p-value for "some lever has no effect", so the verdict holds for each
+    lever that was tried; a Q test that finds a difference of size alone does not take it back.
+    """
+    sizes = [t.pair.effect_kpi * case.expected_sign / t.pair.effect_cpi for t in case.counted if t.move == "moved"]
+    alone = max(weighed.each, default=1.0) <= standing.threshold
+    return alone and len(sizes) == len(case.counted) and case.sesoi <= min(sizes) and max(sizes) <= 2 * min(sizes)
 
 
 def _grade(weighed: Weighed, standing: Standing, cause: str) -> str:

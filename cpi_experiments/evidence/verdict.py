@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from cpi_experiments.display import Displayed, decimals, interval, number
+from cpi_experiments.display import Displayed, decimals, interval, number, wrapped
 from cpi_experiments.estimate import EffectPair, Estimate, Link
 
 if TYPE_CHECKING:
@@ -87,6 +87,35 @@ class Evidence(Displayed):
     data_digest: str = ""
     seq: int = 0
 
+    def _title(self) -> str:
+        source = f"{self.experiment or 'past data'} ({self.design.value})"
+        stages = [e._title() for e in (self.first_stage, self.reduced_form) if e is not None]  # noqa: SLF001 - same family
+        size = f"{self.estimate._title().removesuffix('.')}; {self.estimate.unit}."  # noqa: SLF001
+        failed = [f"{d.name}: {d.advice}" for d in self.estimate.diagnostics if not d.passed]
+        state = [
+            f"{word}: {why}" for word, why in (("BLOCKED", self.blocked), ("exploratory", self.exploratory)) if why
+        ]
+        return "\n".join([source, *(line for text in (*stages, size, *failed, *state) for line in wrapped(text))])
+
+    def _rows(self) -> list[Row]:
+        e = self.estimate
+        return [
+            {
+                "link": str(self.link),
+                "source": self.experiment or "past data",
+                "lever": self.lever,
+                "design": self.design.value,
+                "estimand": e.estimand.value,
+                "effect": e.value,
+                "ci_low": e.ci_low,
+                "ci_high": e.ci_high,
+                "p_value": e.p_value,
+                "n_obs": e.n_obs,
+                "blocked": self.blocked,
+                "exploratory": self.exploratory,
+            }
+        ]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict(Displayed):
@@ -161,3 +190,6 @@ class Verdict(Displayed):
                 "reasons": " ".join(self.reasons),
             }
         ]
+
+    def _shown(self) -> list[Row]:
+        return [{key: value for key, value in row.items() if key != "reasons"} for row in Displayed._shown(self)]  # noqa: SLF001 - the mixin itself; slots rule out super()

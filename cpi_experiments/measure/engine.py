@@ -34,6 +34,7 @@ from cpi_experiments.measure.engine_files import (
     raise_file_error,
     scan_sql,
 )
+from cpi_experiments.measure.engine_spark import collect_columns, is_spark
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -271,7 +272,7 @@ def read_columns(data: Data, columns: Sequence[str], *, optional: Sequence[str] 
 
     Parameters
     ----------
-    data : DataFrame, str, Path or DuckDB relation
+    data : DataFrame (pandas or Spark), str, Path or DuckDB relation
         A path names a CSV or Parquet file or glob.
     columns : sequence of str
         Columns that must be there.
@@ -293,6 +294,8 @@ def read_columns(data: Data, columns: Sequence[str], *, optional: Sequence[str] 
     >>> read_columns(pd.DataFrame({"won": [True, False], "arm": ["a", None]}), ["won", "arm"])
     {'won': array([1., 0.]), 'arm': array(['a', None], dtype=object)}
     """
+    if is_spark(data):
+        data = collect_columns(data, columns, optional)
     if isinstance(data, str | Path):
         arrays = _from_files(data, columns, optional)
         where = Path(data).name

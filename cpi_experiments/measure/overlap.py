@@ -1,4 +1,4 @@
-"""Customers that two experiments share: evidence from both is then not independent."""
+"""Customers that two experiments share at the same time: their evidence is then not independent."""
 
 from __future__ import annotations
 
@@ -10,32 +10,53 @@ if TYPE_CHECKING:
     from cpi_experiments.measure.engine import Tables
 
 
-def shared_units(
-    tables: Tables, one: str, other: str, *, unit: str = "customer_id", assignments: str = "assignments"
-) -> int:
-    """Count the units that were assigned in both experiments.
+def shared_share(
+    tables: Tables,
+    one: str,
+    other: str,
+    *,
+    days: float,
+    unit: str = "customer_id",
+    assignments: str = "assignments",
+) -> float:
+    """Share of the smaller experiment's units that were in both within ``days`` of each other.
+
+    Units that took part in one experiment after the other do not count: independent random assignments make the two
+    estimates uncorrelated, unless both levers act at once.
 
     Parameters
     ----------
     tables : Tables
     one, other : str
         Ids of the experiments.
+    days : float
+        Length of the window in which outcomes are measured.
     unit, assignments : str
-        Column of the unit and table of assignments (columns: experiment, the unit).
+        Column of the unit and table of assignments (columns: experiment, the unit, assigned_at).
+
+    Returns
+    -------
+    float
+        Between 0 and 1; 0 if an experiment has no units.
 
     Examples
     --------
     >>> import pandas as pd
     >>> from cpi_experiments.measure.engine import Tables
-    >>> rows = pd.DataFrame({"experiment": ["a", "a", "b"], "customer_id": [1, 2, 2]})
+    >>> rows = pd.DataFrame({"experiment": ["a", "a", "b", "b"], "customer_id": [1, 2, 1, 2],
+    ...                      "assigned_at": pd.to_datetime(["2026-01-01", "2026-01-01", "2026-01-11", "2026-06-01"])})
     >>> with Tables({"assignments": rows}) as tables:
-    ...     shared_units(tables, "a", "b")
-    1
+    ...     shared_share(tables, "a", "b", days=28)
+    0.5
     """
     key, table = quote(unit), quote(assignments)
+    part = f"SELECT {key} AS u, min(assigned_at) AS since FROM {table} WHERE CAST(experiment AS VARCHAR) = ? GROUP BY u"  # noqa: S608 - quoted
     found = tables.query(
-        f"SELECT count(*) AS shared FROM (SELECT {key} FROM {table} WHERE experiment = ? INTERSECT "  # noqa: S608 - quoted
-        f"SELECT {key} FROM {table} WHERE experiment = ?)",
+        f"WITH a AS ({part}), b AS ({part}) "  # noqa: S608 - quoted
+        "SELECT (SELECT count(*) FROM a JOIN b ON a.u = b.u "
+        f"WHERE abs(epoch(a.since) - epoch(b.since)) < {float(days) * 86400!r}::DOUBLE) AS shared, "
+        "(SELECT count(*) FROM a) AS n_one, (SELECT count(*) FROM b) AS n_other",
         (one, other),
     )
-    return int(found["shared"][0])
+    smaller = min(int(found["n_one"][0]), int(found["n_other"][0]))
+    return int(found["shared"][0]) / smaller if smaller else 0.0

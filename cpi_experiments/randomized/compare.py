@@ -12,7 +12,15 @@ import numpy as np
 from cpi_experiments.display import WIDTH, Displayed, Row, decimals, interval, number, p_text, percent
 from cpi_experiments.errors import DataError, DesignError, EstimationError
 from cpi_experiments.estimate import Diagnostic, Estimate, Status
-from cpi_experiments.randomized.itt import cluster_diagnostics, itt_estimate, method_of, skipped, unit_values, varies
+from cpi_experiments.randomized.itt import (
+    adjusted_by,
+    cluster_diagnostics,
+    itt_estimate,
+    method_of,
+    skipped,
+    unit_values,
+    varies,
+)
 from cpi_experiments.randomized.outcomes import Mean, Outcome, Ratio, as_outcome
 from cpi_experiments.randomized.trial import (
     Cases,
@@ -23,7 +31,6 @@ from cpi_experiments.randomized.trial import (
     names_of,
     read_trial,
 )
-from cpi_experiments.stats.adjustment import adjust
 from cpi_experiments.stats.arm_means import ArmMeans, arm_means
 from cpi_experiments.stats.student import ALTERNATIVES
 from cpi_experiments.stats.student import interval as t_interval
@@ -36,6 +43,8 @@ if TYPE_CHECKING:
 Array = np.ndarray
 Alternative = Literal["two-sided", "greater", "less"]
 RelativeScale = Literal["log", "linear"]
+#: Above it the exponential leaves the doubles: the control mean cannot be told from zero.
+_LARGEST_LOG = 700.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +75,7 @@ class ArmEffect(Displayed):
     n_treatment: int
 
     def _title(self) -> str:
-        return str(self.estimate)
+        return self.estimate._title()  # noqa: SLF001 - a title of the same family
 
     def _rows(self) -> list[Row]:
         e = self.estimate
@@ -264,19 +273,16 @@ def _effect(
     plan: _Plan,
 ) -> ArmEffect:
     raw = unit_values(outcome, cases)
-    adjusted, used = raw, np.zeros(0, dtype=bool)
-    if helpers:
-        values, used = adjust(raw[:, None], np.stack([cases.columns[name] for name in helpers], axis=1))
-        adjusted = values[:, 0]
+    values, idle = adjusted_by(raw[:, None], cases, helpers)
+    adjusted = values[:, 0]
     means = arm_means(np.stack([adjusted, raw], axis=1), cases.treated, strata=cases.strata, clusters=cases.cluster)
-    idle = [name for name, ok in zip(helpers, used, strict=True) if not ok]
     estimate = itt_estimate(
         means,
         cause=str(labels[1]),
         outcome=outcome.name,
         cases=cases,
         usable=varies(adjusted, cases.treated, raw=raw),
-        method=method_of(cases, adjusted=bool(used.any()), ratio=isinstance(outcome, Ratio)),
+        method=method_of(cases, adjusted=len(idle) < len(helpers), ratio=isinstance(outcome, Ratio)),
         diagnostics=(*diagnostics, *cluster_diagnostics(means), *skipped(idle)),
         confidence_level=plan.confidence_level,
         alternative=plan.alternative,
@@ -320,4 +326,5 @@ def _relative(means: ArmMeans, plan: _Plan) -> tuple[float, float, float]:
     low, high = t_interval(centre, std_error, df, confidence_level=plan.confidence_level, alternative=plan.alternative)
     if plan.relative_scale == "linear":
         return effect / base, low, high
-    return effect / base, math.expm1(low), math.expm1(high)
+    low, high = (math.expm1(end) if end < _LARGEST_LOG else math.inf for end in (low, high))
+    return effect / base, low, high

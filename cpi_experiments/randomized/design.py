@@ -110,8 +110,7 @@ def design(  # noqa: PLR0913 - everything that a plan depends on, each named
     >>> plan.n_lift, plan.n_confirm
     (15506, 27497)
     """
-    if not planned_move > 0:
-        raise DesignError(f"planned move {planned_move:g} is not above zero", advice="Give it in increments.")
+    _check(planned_move=planned_move, links=links, fdr=fdr, per_day=per_day)
     lift = 1.5 * hypothesis.sesoi * planned_move
     n_lift = sample_size(lift, power, std_dev=kpi_sd, ratio=ratio)
     threshold = alone_threshold(fdr, slots_of(links))
@@ -142,3 +141,14 @@ def design(  # noqa: PLR0913 - everything that a plan depends on, each named
         power=power,
         mde=minimum_detectable_effect(needed["confirm"], power, std_dev=kpi_sd, ratio=ratio),
     )
+
+
+def _check(*, planned_move: float, links: int, fdr: float, per_day: float | None) -> None:
+    if not planned_move > 0:
+        raise DesignError(f"planned move {planned_move:g} is not above zero", advice="Give it in increments.")
+    if links < 1:
+        raise DesignError(f"a portfolio of {links} links", advice="Count the links that will be judged together.")
+    if not 0 < fdr < 1:
+        raise DesignError(f"false discovery rate {fdr:g} is not between 0 and 1", advice="Did you mean 0.1?")
+    if per_day is not None and not per_day > 0:
+        raise DesignError(f"{per_day:g} customers a day", advice="Leave `per_day` out if the traffic is not known.")

@@ -50,7 +50,7 @@ def sample_ratio(counts: Mapping[str, int], allocation: Mapping[str, float], *, 
     """
     arms = list(allocation)
     if not sum(counts.values()):
-        raise DataError(f"no {units} are left to count", advice="Look at the arm column and at units in several arms.")
+        raise DataError(f"no {units} are left to count", advice="Look at the columns of arm, unit and cluster.")
     statistic, p = sample_ratio_test([counts.get(arm, 0) for arm in arms], [allocation[arm] for arm in arms])
     total, weights = sum(counts.values()), sum(allocation.values())
     seen = ", ".join(f"{arm} {percent(counts.get(arm, 0) / total, 2)}" for arm in arms)

@@ -9,11 +9,13 @@ import numpy as np
 
 from cpi_experiments.estimate import Diagnostic, Estimand, Estimate, Status
 from cpi_experiments.randomized.outcomes import Mean, Outcome
-from cpi_experiments.stats.adjustment import linearise_ratio
+from cpi_experiments.stats.adjustment import adjust, linearise_ratio
 from cpi_experiments.stats.student import interval as t_interval
 from cpi_experiments.stats.student import p_value as t_p_value
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cpi_experiments.randomized.trial import Cases
     from cpi_experiments.stats.arm_means import ArmMeans
 
@@ -39,6 +41,19 @@ def rounding(raw: Array) -> float:
 def varies(values: Array, treated: Array, *, raw: Array) -> bool:
     """Whether a column, perhaps adjusted, has any variance within an arm beyond the rounding of its raw values."""
     return any(float(np.ptp(values[side])) > rounding(raw) for side in (treated, ~treated) if side.any())
+
+
+def adjusted_by(raw: Array, cases: Cases, covariates: Sequence[str]) -> tuple[Array, list[str]]:
+    """Adjust outcomes, shape (n, k), by covariates; name the covariates that are constant.
+
+    An outcome that is constant within the arms stays as it is: a covariate's chance imbalance would only make up
+    variance for it.
+    """
+    if not covariates:
+        return raw, []
+    adjusted, used = adjust(raw, np.stack([cases.columns[name] for name in covariates], axis=1))
+    still = [not varies(column, cases.treated, raw=column) for column in raw.T]
+    return np.where(still, raw, adjusted), [name for name, ok in zip(covariates, used, strict=True) if not ok]
 
 
 def cluster_diagnostics(means: ArmMeans) -> tuple[Diagnostic, ...]:

@@ -79,9 +79,8 @@ class LinkEffect(Displayed):
     def _title(self) -> str:
         return self.sentence
 
-    def __str__(self) -> str:
+    def _lines(self) -> list[tuple[str, str]]:
         e = self.estimate
-        who = late_sentence(cpi=e.cause, unit=self.unit, n_obs=f"{e.n_obs:,}", n_clusters=f"{e.n_clusters:,}")
         state = "ok" if self.integrity.passed else ("BLOCKED" if self.integrity.blocks else "watch")
         lines = [
             (
@@ -99,14 +98,27 @@ class LinkEffect(Displayed):
         if e.dropped:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in e.dropped)
             lines.append(("not used", f"{e.n_dropped:,} rows: {reasons}"))
+        return lines
+
+    def _who(self) -> str:
+        e = self.estimate
+        return late_sentence(cpi=e.cause, unit=self.unit, n_obs=f"{e.n_obs:,}", n_clusters=f"{e.n_clusters:,}")
+
+    def _shown(self) -> list[Row]:
+        return [{"what": name, "found": text} for name, text in [("for whom", self._who()), *self._lines()]]
+
+    def __str__(self) -> str:
+        lines = self._lines()
         width = min(max(len(name) for name, _ in lines), WIDTH // 2) + 2
-        head = [_wrapped(self.sentence, ""), _wrapped(who, "  "), ""]
+        head = [_wrapped(self.sentence, ""), _wrapped(self._who(), "  "), ""]
         return "\n".join([*head, *(_wrapped(text, f"  {name:<{width}} ", " " * (width + 3)) for name, text in lines)])
 
     def _direct_path(self) -> list[tuple[str, str]]:
         if math.isnan(self.breakdown):
             return []
         share, cpi = percent(self.breakdown), self.estimate.cause
+        if self.breakdown == 0:
+            return [("direct path", f"the sign is in doubt even if nothing bypasses {cpi}")]
         return [("direct path", f"up to {share} of the lift may bypass {cpi} before the sign is in doubt")]
 
     def _rows(self) -> list[Row]:

@@ -9,7 +9,15 @@ import numpy as np
 
 from cpi_experiments.errors import DataError, DesignError
 from cpi_experiments.estimate import Diagnostic, EffectPair, Estimand, Estimate, Status
-from cpi_experiments.randomized.itt import cluster_diagnostics, itt_estimate, method_of, rounding, skipped, varies
+from cpi_experiments.randomized.itt import (
+    adjusted_by,
+    cluster_diagnostics,
+    itt_estimate,
+    method_of,
+    rounding,
+    skipped,
+    varies,
+)
 from cpi_experiments.randomized.link import Intervals, LinkEffect, LinkEffects
 from cpi_experiments.randomized.trial import (
     Cases,
@@ -22,7 +30,6 @@ from cpi_experiments.randomized.trial import (
     names_of,
     read_trial,
 )
-from cpi_experiments.stats.adjustment import adjust
 from cpi_experiments.stats.arm_means import ArmMeans, arm_means
 from cpi_experiments.stats.fieller import breakdown, delta_std_error, fieller_set, hull
 from cpi_experiments.stats.student import quantile
@@ -150,11 +157,8 @@ def link_of(
     """Estimate one link from a trial that is read: complete cases, same adjustment of both, pair, AR set."""
     cases = complete(trial, 1, [cpi, kpi, *covariates])
     values = np.stack([cases.columns[cpi], cases.columns[kpi]], axis=1)
-    adjusted, used = values, np.zeros(0, dtype=bool)
-    if covariates:
-        adjusted, used = adjust(values, np.stack([cases.columns[name] for name in covariates], axis=1))
+    adjusted, idle = adjusted_by(values, cases, covariates)
     means = arm_means(adjusted, cases.treated, strata=cases.strata, clusters=cases.cluster)
-    idle = [name for name, ok in zip(covariates, used, strict=True) if not ok]
     notes = (*trial.diagnostics, *cluster_diagnostics(means), *skipped(idle))
     stages = [
         itt_estimate(
@@ -163,7 +167,7 @@ def link_of(
             outcome=name,
             cases=cases,
             usable=varies(adjusted[:, j], cases.treated, raw=values[:, j]),
-            method=method_of(cases, adjusted=bool(used.any())),
+            method=method_of(cases, adjusted=len(idle) < len(covariates)),
             j=j,
             diagnostics=notes,
             confidence_level=confidence_level,

@@ -266,6 +266,8 @@ def _arms(
 ) -> tuple[Array, tuple[Label, ...]]:
     codes, found = encode(values)
     found = [_label(label) for label in found]
+    if control not in found:  # a command line knows text only
+        control = next((label for label in found if str(label) == control), control)
     shown = ", ".join(repr(label) for label in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
     if control not in found:
         raise DataError(

@@ -71,7 +71,8 @@ def _power_upper(shift: float, df: float, alpha: float) -> float:
     critical = quantile(1 - alpha, df)
     if df > 1e6 or abs(shift) > 37:  # the noncentral t is the normal here, and its series ends
         return float(special.ndtr(shift - critical))
-    return float(special.nctdtr(df, -shift, -critical))
+    chance = float(special.nctdtr(df, -shift, -critical))
+    return 0.0 if math.isnan(chance) and shift < 0 else chance  # the series ends below 1e-13
 
 
 def minimum_detectable_effect(
@@ -114,7 +115,7 @@ def sample_size(
     alpha: float = 0.05,
     alternative: str = "two-sided",
 ) -> int:
-    """Units in both arms together so that `power` reaches ``target``, rounded up.
+    """Units in both arms together so that `power` reaches ``target``, rounded up; two an arm at least.
 
     Raises
     ------
@@ -143,7 +144,8 @@ def sample_size(
             f"no feasible sample finds an effect of {effect:g}",
             advice=f"Even {_LARGEST_N:g} units are too few: look for a larger effect or a less noisy outcome.",
         )
-    return math.ceil(_solve(lacking, 2.0, 16.0) - 1e-6)
+    fewest = 2 * (1 + max(ratio, 1 / ratio))  # two units an arm: fewer have no variance
+    return math.ceil(max(_solve(lacking, 2.0, 16.0), fewest) - 1e-6)
 
 
 def _solve(lacking: Callable[[float], float], low: float, high: float) -> float:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from scipy import special
 
@@ -109,9 +110,10 @@ def test_numbers_of_one_strong_trial_are_the_textbook_ones():
     assert found.harm_e < 1
 
 
-def test_margin_says_how_much_of_a_material_lift_could_be_direct():
-    """A refutation with margin m still holds when every effect is off by m x SESOI (one-sided 5%)."""
-    found = weigh(case(trial(y=1.0, var_kpi=1.0, var_cpi=1e-8)))
+@pytest.mark.parametrize("planned", [0.1, 1.0, 10.0])
+def test_margin_says_how_much_of_a_material_lift_could_be_direct(planned):
+    """A refutation with margin m still holds when the lift is off by m x SESOI (one-sided 5%), whatever was planned."""
+    found = weigh(case(trial(y=1.0, var_kpi=1.0, var_cpi=1e-8, planned_move=planned)))
     shift = found.margin * 10
     worst = max(special.ndtr((1 + shift - 10) / 1.0), special.ndtr((-10 - (1 - shift)) / 1.0))
     assert worst == pytest.approx(0.05, abs=1e-4)
@@ -130,3 +132,20 @@ def test_levers_are_counted_not_trials():
     assert (harm.levers_direction, harm.levers_harm, harm.levers_equivalence) == (0, 2, 0)
     small = weigh(case(trial("E1", y=0.0, var_kpi=1.0), trial("E2", lever="L2", y=0.0, var_kpi=1.0)))
     assert (small.levers_direction, small.levers_equivalence) == (0, 2)
+
+
+@pytest.mark.parametrize("planned", [0.01, 1.0, 10.0, 100.0])
+def test_harm_is_seen_whatever_move_was_planned(planned):
+    """One trial: the planned move cancels from the score, and the e-value must not depend on its unit."""
+    found = weigh(case(trial(y=-30.0, var_kpi=100.0, planned_move=planned)))  # -3 with standard error 1
+    assert found.harm_e > 20
+    assert found.harm == pytest.approx(special.ndtr(-3.0))
+
+
+def test_harm_e_value_has_mean_at_most_one_at_the_sesoi():
+    rng = np.random.default_rng(6)
+    for error, planned in ((2.0, 10.0), (20.0, 10.0), (5.0, 0.1)):
+        lifts = 10.0 + error * rng.standard_normal(1500)
+        values = [weigh(case(trial(y=y, var_kpi=error**2, var_cpi=1e-9, planned_move=planned))).harm_e for y in lifts]
+        assert np.mean(values) <= 1 + 3 * np.std(values) / math.sqrt(1500)
+        assert np.mean(np.asarray(values) >= 20) <= 0.05

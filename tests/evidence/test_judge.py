@@ -56,9 +56,9 @@ DECISIONS = {
         "refuted", "no material effect", "A", "which we said beforehand"),
     "refuted, too small though its sign is proven": (
         [{"effect_kpi": 4, "var_kpi": 1}], "refuted", "no material effect", "B", "+0.40"),
-    "heterogeneous": ([{}, {**SECOND, "effect_kpi": 50}], "inconclusive", "heterogeneous", "A", "The trials disagree"),
+    "heterogeneous": ([{}, {**SECOND, "effect_kpi": 50}], "inconclusive", "heterogeneous", "A", "The trials differ by more than chance"),
     "heterogeneous, no direction": (
-        [{}, {**SECOND, "effect_kpi": -20}], "inconclusive", "heterogeneous", "C", "The trials disagree"),
+        [{}, {**SECOND, "effect_kpi": -20}], "inconclusive", "heterogeneous", "C", "The trials differ by more than chance"),
     "bundle": ([{"bundle": "ftr"}], "inconclusive", "bundle", "B", "L1 also moves ftr."),
     "bundle, harmful": ([{"effect_kpi": -30, "bundle": "ftr"}], "inconclusive", "bundle", "B", "L1 also moves ftr."),
     "inert lever": ([{"effect_cpi": 0.1, "planned_move": 10}], "inconclusive", "lever inert", "", "-0.06 to +0.26 steps"),
@@ -76,7 +76,7 @@ DECISIONS = {
         "if more than 7% of the lift bypassed"),
     "underpowered": ([{"effect_kpi": 10, "var_kpi": 50}], "inconclusive", "underpowered", "C", "times as many customers"),
     "underpowered, weak lever": (
-        [{"effect_cpi": 0.4, "var_cpi": 0.04, "effect_kpi": 0.1}], "inconclusive", "underpowered", "C", "We cannot tell yet"),
+        [{"effect_cpi": 0.4, "var_cpi": 0.04, "effect_kpi": 0.1}], "inconclusive", "underpowered", "C", "times as many customers"),
     "blocked, no covariance": ([{"cov": NAN}], "blocked", "", "", "E1: cov missing"),
     "blocked, no effect": ([{"effect_kpi": NAN, "var_kpi": NAN}], "blocked", "", "", "effect_kpi, var_kpi missing"),
     "blocked, said so": ([{"blocked": "sample ratio p = 2e-16"}], "blocked", "", "", "E1: sample ratio p = 2e-16"),
@@ -344,7 +344,7 @@ BAD = {
     "lever without a name": (lambda t: t.assign(lever=" "), "without a name", "Name all three"),
     "overlap misspelt": (lambda t: pd.concat([t, t.assign(experiment="E2", overlaps="E11")]),
                          "overlaps with experiment 'E11', which is not in the table", "Did you mean 'E1'"),
-    "not a table": (lambda t: [1, 2], "a list is not a table", "DataFrame"),
+    "not a table": (lambda t: t["link"].tolist(), "a list is not a table", "DataFrame"),
 }  # fmt: skip
 
 

@@ -148,9 +148,9 @@ def as_source(frame: pd.DataFrame, kind: str, folder: Path) -> Any:
         pytest.importorskip("pyarrow")
         return frame.convert_dtypes(dtype_backend="pyarrow")
     if kind == "object":
-        return frame.astype({name: object for name in ("arm", "team", "region", "won")})
+        return frame.astype(dict.fromkeys(("arm", "team", "region", "won"), object))
     if kind == "category":
-        return frame.astype({name: "category" for name in ("arm", "team", "region")})
+        return frame.astype(dict.fromkeys(("arm", "team", "region"), "category"))
     path = folder / f"trial.{kind}"
     if kind == "csv":
         frame.to_csv(path, index=False)
@@ -161,9 +161,7 @@ def as_source(frame: pd.DataFrame, kind: str, folder: Path) -> Any:
 
 @pytest.mark.parametrize("kind", ["nullable", "arrow", "object", "category", "csv", "parquet"])
 @pytest.mark.parametrize("call", CALLS, ids=["strata", "clusters", "units"])
-def test_every_kind_of_data_gives_the_same_numbers(
-    frame: pd.DataFrame, kind: str, call: dict, tmp_path: Path
-) -> None:
+def test_every_kind_of_data_gives_the_same_numbers(frame: pd.DataFrame, kind: str, call: dict, tmp_path: Path) -> None:
     frame["revenue"] = frame["revenue"].mask(frame.index % 17 == 0)
     expected = run(frame, **call)
     pd.testing.assert_frame_equal(
@@ -207,7 +205,7 @@ def test_c02_an_arm_without_variance_is_refused(frame: pd.DataFrame, units: int)
 
 
 @pytest.mark.parametrize(("both", "blocks"), [(2, False), (50, True)])
-def test_c03_units_in_several_arms_are_found_left_out_and_judged(both: int, blocks: bool) -> None:
+def test_c03_units_in_several_arms_are_found_left_out_and_judged(*, both: int, blocks: bool) -> None:
     rng = np.random.default_rng(4)
     frame = pd.DataFrame({"u": np.arange(1000), "arm": np.arange(1000) % 2, "y": rng.normal(size=1000)})
     again = frame.head(both).assign(arm=1 - frame["arm"].head(both), y=99.0)
@@ -224,7 +222,7 @@ def test_c03_units_in_several_arms_are_found_left_out_and_judged(both: int, bloc
 
 def test_all_units_in_several_arms_leave_nothing() -> None:
     frame = pd.DataFrame({"u": [1, 1, 2, 2], "arm": [0, 1, 0, 1], "y": [1.0, 2.0, 3.0, 4.0]})
-    with pytest.raises(DataError, match="no units are left"):
+    with pytest.raises(DataError, match="no units are left to count"):
         compare(frame, arm="arm", control=0, outcomes="y", unit="u")
 
 
@@ -259,10 +257,8 @@ def test_c11_constants_that_differ_between_arms_are_not_proof(frame: pd.DataFram
     frame["level"] = np.where(frame["arm"] == "auto", 0.3, 0.1)
     found = compare(frame, **{**PLAIN, "outcomes": "level"}, **call)
     estimate = found["level"].estimate
-    if call == {"covariates": ["before"]}:  # the covariate's chance imbalance makes spurious variance, not proof
-        assert estimate.status.value == "ok"
-        return
     assert estimate.status.value == "failed"
+    assert estimate.value == pytest.approx(0.2, rel=1e-12)
     assert math.isnan(estimate.p_value)
     assert any(d.blocks and d.name == "variance" for d in estimate.diagnostics)
 
@@ -306,7 +302,7 @@ def test_an_outcome_that_covariates_predict_exactly_has_no_test(frame: pd.DataFr
         ({}, {"unit": "team"}, DataError, "units have more than one row|are left"),
         ({}, {"outcomes": Ratio("won", "zero")}, EstimationError, "the denominator's mean in an arm is 0"),
         ({}, {"unit": "nobody"}, DataError, "column 'nobody' holds no unit at all"),
-        ({}, {"cluster": "nobody"}, DataError, "no complete row is left"),
+        ({}, {"cluster": "nobody"}, DataError, "no clusters are left to count"),
     ],
 )  # fmt: skip
 def test_bad_input_is_answered(frame: pd.DataFrame, change: dict, call: dict, error: type, found: str) -> None:
@@ -326,7 +322,7 @@ def test_one_cluster_in_an_arm_is_refused(frame: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize(("clusters", "passed", "blocks"), [(6, False, True), (12, False, False), (24, True, False)])
-def test_few_clusters_warn_and_fewer_block(frame: pd.DataFrame, clusters: int, passed: bool, blocks: bool) -> None:
+def test_few_clusters_warn_and_fewer_block(frame: pd.DataFrame, *, clusters: int, passed: bool, blocks: bool) -> None:
     frame["group"] = np.arange(240) % clusters
     frame["z"] = frame["group"] % 2
     found = compare(frame, arm="z", control=0, outcomes="revenue", cluster="group")
@@ -367,7 +363,9 @@ def test_an_empty_table_has_no_rows(frame: pd.DataFrame) -> None:
 def test_text_fits_a_terminal_and_tables_escape(frame: pd.DataFrame) -> None:
     frame["<b>|x"] = frame["revenue"]
     frame["arm"] = frame["arm"].replace({"auto": "<script>"})
-    found = compare(frame, arm="arm", control="manual", outcomes=["<b>|x", "won", "fixed"], allocation={"manual": 3, "<script>": 1})
+    found = compare(
+        frame, arm="arm", control="manual", outcomes=["<b>|x", "won", "fixed"], allocation={"manual": 3, "<script>": 1}
+    )
     assert max(map(len, str(found).splitlines())) <= 80
     assert "<script>" not in found._repr_html_()
     assert "&lt;script&gt;" in found._repr_html_()
@@ -389,3 +387,21 @@ def test_a_control_mean_at_or_below_zero_has_no_relative_effect(frame: pd.DataFr
     assert row["rel_effect"] == pytest.approx(-51, rel=0.05)
     assert math.isnan(row["rel_ci_low"])
     assert math.isfinite(run(frame, outcomes="sunk", relative_scale="linear").loc[0, "rel_ci_low"])
+
+
+def test_a_control_mean_that_cannot_be_told_from_zero_has_an_open_relative_interval() -> None:
+    y = np.random.default_rng(5).normal(size=(2, 20))
+    y += 1e-6 - y.mean(axis=1, keepdims=True)
+    frame = pd.DataFrame({"arm": np.repeat(["a", "b"], 20), "y": y.ravel()})
+    row = compare(frame, arm="arm", control="a", outcomes="y").to_frame().iloc[0]
+    assert (row["rel_ci_low"], row["rel_ci_high"]) == (-1.0, math.inf)
+    assert row["status"] == "ok"
+
+
+def test_no_complete_row_says_what_each_column_lost(frame: pd.DataFrame) -> None:
+    frame["revenue"] = frame["revenue"].mask(frame["before"] < 0)
+    frame["before"] = frame["before"].mask(frame["before"] >= 0)
+    with pytest.raises(DataError, match="no complete row is left") as caught:
+        run(frame, covariates="before")
+    assert "without revenue; " in str(caught.value)
+    assert "without before" in str(caught.value)

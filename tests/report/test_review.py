@@ -260,7 +260,7 @@ def test_appendix_prints_the_hypothesis_as_registered(review):
     assert len(page.estimates) == 3
     assert review.glossary == GLOSSARY
     assert review.method == METHOD
-    assert dict(review.reproduce)["Command"] == "cpi review 2026Q4"
+    assert dict(review.reproduce)["Command"] == "cpi run 2026Q4"
 
 
 def test_appendix_lists_every_estimate_even_without_a_verdict(quarter):

@@ -71,3 +71,13 @@ def test_two_units_have_no_power() -> None:
 def test_what_cannot_be_planned_is_refused(call: Any, found: str) -> None:
     with pytest.raises(DesignError, match=found):
         call()
+
+
+@pytest.mark.parametrize("n", [8, 255])
+def test_the_far_tail_is_nothing_rather_than_nan(n: int) -> None:
+    """SciPy's noncentral t ends in NaN where the wrong side's chance is below 1e-13."""
+    both, one = (
+        power(3.0, n, std_dev=0.6, alpha=a, alternative=b) for a, b in ((0.001, "two-sided"), (0.0005, "greater"))
+    )
+    assert both == pytest.approx(one, rel=1e-12)
+    assert power(-3.0, n, std_dev=0.6, alpha=0.0005, alternative="greater") < 1e-13
