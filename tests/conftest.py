@@ -134,7 +134,10 @@ def write_shop(tmp_path):
 def shop_tables(*, share, arm, email):
     """Three months of past quotes, then a trial whose lever saves six hours; each hour wins 3 points."""
     dice = random.Random(11)
-    quotes, assigned = ["customer_id,requested_at,quoted_at,decided_at,won,note"], ["experiment,customer_id,arm,assigned_at"]
+    quotes, assigned = (
+        ["customer_id,requested_at,quoted_at,decided_at,won,note"],
+        ["experiment,customer_id,arm,assigned_at"],
+    )
     for customer in range(600):
         treated = customer % 600 >= 600 * (1 - share) if share != 0.5 else bool(customer % 2)
         begin = datetime(2026, 4, 1) + timedelta(days=customer % 10, hours=customer % 24)

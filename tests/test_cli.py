@@ -64,7 +64,12 @@ def test_demo_is_quick_and_small(demo):
 def test_demo_writes_files_that_parse(demo):
     assert {path.name for path in demo.folder.iterdir()} == FILES | PICTURES
     review = json.loads((demo.folder / "review.json").read_text(encoding="utf-8"))
-    assert len(review["verdicts"]) == len(table(demo.folder / "verdicts.csv")) == len(table(demo.folder / "truth.csv")) == 12
+    assert (
+        len(review["verdicts"])
+        == len(table(demo.folder / "verdicts.csv"))
+        == len(table(demo.folder / "truth.csv"))
+        == 12
+    )
     assert len(table(demo.folder / "charter.csv")) == len(review["charter"]) > 0
     page = (demo.folder / "review.html").read_text(encoding="utf-8")
     assert page.startswith("<!DOCTYPE html>")
@@ -127,7 +132,9 @@ def test_interrupted_demo_leaves_nothing(cpi_process, tmp_path):
     ],
 )
 @pytest.mark.parametrize("command", ["demo", "run"])
-def test_out_that_cannot_be_written_is_refused_before_anything_is_computed(command, out, found, cpi, write_shop, tmp_path, monkeypatch):
+def test_out_that_cannot_be_written_is_refused_before_anything_is_computed(
+    command, out, found, cpi, write_shop, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").write_text("mine")
     (tmp_path / "full").mkdir()
@@ -141,7 +148,9 @@ def test_out_that_cannot_be_written_is_refused_before_anything_is_computed(comma
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 def test_folder_of_somebody_else_is_refused(tmp_path):
     script = "import os, sys; os.setuid(65534); from cpi_experiments.cli import main; main(sys.argv[1:])"
-    ran = subprocess.run([sys.executable, "-c", script, "demo", "--out", "/root/x"], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-c", script, "demo", "--out", "/root/x"], capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 2
     assert ran.stderr.startswith("cpi: /root/x cannot be written (Permission denied)")
     assert not Path("/root/x").exists()
@@ -184,7 +193,10 @@ def test_draft_of_a_killed_run_is_cleared(cpi, write_shop):
         (["demo", "--seed", "-1"], "-1"),
         (["demo", "--seed", "five"], "'five' is not a valid int"),
         (["link", "x.csv", "--cpi", "a"], "Missing option"),
-        (["compare", "x.csv", "--arm", "a", "--control", "b", "--outcome", "c", "--confidence-level", "five"], "'five'"),
+        (
+            ["compare", "x.csv", "--arm", "a", "--control", "b", "--outcome", "c", "--confidence-level", "five"],
+            "'five'",
+        ),
     ],
 )
 def test_wrong_use_shows_the_usage(cpi, arguments, found):
@@ -226,7 +238,11 @@ def test_output_is_the_same_in_every_locale(cpi_process, write_shop):
 
 
 def test_reader_who_goes_away_is_no_error(write_shop):
-    command = [sys.executable, "-c", "from cpi_experiments.cli import main; main(['candidates', '--project', __import__('sys').argv[1]])"]
+    command = [
+        sys.executable,
+        "-c",
+        "from cpi_experiments.cli import main; main(['candidates', '--project', __import__('sys').argv[1]])",
+    ]
     process = subprocess.Popen([*command, str(write_shop())], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     assert process.stderr.read() == b""
@@ -273,7 +289,9 @@ def test_starter_project_is_made_and_has_no_finding(cpi, tmp_path, monkeypatch):
 
 
 def test_lint_exits_1_with_file_line_and_remedy(cpi, write_shop):
-    root = write_shop(("catalog/shop.yaml", "id: quote_hours\n    label: Fast Quote", "id: quote_hours\n    label: NPS"))
+    root = write_shop(
+        ("catalog/shop.yaml", "id: quote_hours\n    label: Fast Quote", "id: quote_hours\n    label: NPS")
+    )
     ran = cpi("lint", "--project", root)
     assert ran.code == 1
     assert re.search(r"^catalog/shop\.yaml:\d+  error    ", ran.out, re.MULTILINE)
@@ -296,18 +314,29 @@ def test_run_reports_once_and_appends_to_the_ledger(cpi, write_shop, tmp_path):
     plan = cpi("run", "2026Q2", "--project", root, "--dry-run")
     assert (plan.code, content(tmp_path)) == (0, before)
     assert "analyse auto_quote_2026q2" in plan.out
-    assert "running, effects hidden: auto_quote_2026q2" in cpi("run", "2026-Q1", "--project", root, "--dry-run").out or "analyse no experiment" in cpi("run", "2026Q1", "--project", root, "--dry-run").out
+    assert (
+        "running, effects hidden: auto_quote_2026q2" in cpi("run", "2026-Q1", "--project", root, "--dry-run").out
+        or "analyse no experiment" in cpi("run", "2026Q1", "--project", root, "--dry-run").out
+    )
     first = cpi("run", "2026Q2", "--project", root)
     assert (first.code, first.err) == (0, "")
     assert "confirmed" in first.out
     anchor = re.search(r"ledger head (\S+)", first.out).group(1)
-    assert {path.name for path in (root / "reports" / "2026Q2").iterdir()} == (FILES | PICTURES) - {"company", "truth.csv"}
+    assert {path.name for path in (root / "reports" / "2026Q2").iterdir()} == (FILES | PICTURES) - {
+        "company",
+        "truth.csv",
+    }
     check_refused(cpi("run", "2026Q2", "--project", root), "is not empty", "--force")
     second = cpi("run", "2026Q2", "--project", root, "--force", "--out", tmp_path / "again" / "here")
     assert second.code == 0
-    assert (tmp_path / "again" / "here" / "verdicts.csv").read_bytes() == (root / "reports/2026Q2/verdicts.csv").read_bytes()
+    assert (tmp_path / "again" / "here" / "verdicts.csv").read_bytes() == (
+        root / "reports/2026Q2/verdicts.csv"
+    ).read_bytes()
     verified = cpi("ledger", "verify", "--project", root, "--anchor", anchor)
-    assert (verified.code, verified.out) == (0, f"chain ok: 7 rows, head {re.search(r'ledger head (.*)', second.out).group(1)}\n")
+    assert (verified.code, verified.out) == (
+        0,
+        f"chain ok: 7 rows, head {re.search(r'ledger head (.*)', second.out).group(1)}\n",
+    )
     check_refused(cpi("ledger", "verify", "--project", root, "--anchor", "x"), "is not COUNT:HASH")
     assert cpi("ledger", "verify", "--project", root, "--anchor", "9:" + "0" * 64).code == 1
 
@@ -442,7 +471,9 @@ def test_compare_of_one_file(cpi, trial):
     assert "won" in both.out
     assert "quote_hours" in both.out
     check_refused(cpi(*given, "--confidence-level", "5"), "confidence level 5 is not between 0 and 1")
-    check_refused(cpi("compare", trial, "--arm", "variant", "--control", "2", "--outcome", "won"), "'2' is not an arm", "0, 1")
+    check_refused(
+        cpi("compare", trial, "--arm", "variant", "--control", "2", "--outcome", "won"), "'2' is not an arm", "0, 1"
+    )
     check_refused(cpi("compare", trial, "--arm", "variant", "--control", "0", "--outcome", "wom"), "wom", "won")
 
 

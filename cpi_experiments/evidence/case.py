@@ -75,16 +75,20 @@ class Trialed:
     left_out: str = ""
 
     @property
-    def move(self) -> str:
-        """What the 90 % interval of the CPI effect says: ``moved``, ``unproven``, ``inert`` or ``wrong way``."""
+    def cpi_interval(self) -> tuple[float, float]:
+        """90 % interval of the effect on the CPI, in increments."""
         half = quantile(0.95, self.pair.df) * math.sqrt(self.pair.var_cpi)
-        centre = self.lever_sign * self.pair.effect_cpi
-        if centre - half > 0:
+        return self.pair.effect_cpi - half, self.pair.effect_cpi + half
+
+    @property
+    def move(self) -> str:
+        """What that interval says: ``moved``, ``unproven``, ``inert`` or ``wrong way``."""
+        low, high = sorted(self.lever_sign * end for end in self.cpi_interval)
+        if low > 0:
             return "moved"
-        if centre + half < 0:
+        if high < 0:
             return "wrong way"
-        inside = max(abs(centre - half), abs(centre + half)) <= INERT_SHARE * self.planned_move
-        return "inert" if inside else "unproven"
+        return "inert" if max(abs(low), abs(high)) <= INERT_SHARE * self.planned_move else "unproven"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -174,12 +174,9 @@ def _notes(case: Case) -> list[str]:
             notes.append(reason("left out", experiment=trial.experiment, why=trial.left_out))
         elif trial.exploratory:
             notes.append(reason("not registered", experiment=trial.experiment, why=trial.exploratory))
-        elif trial.blocked:
-            continue
         elif trial.move != "moved":
-            half = 1.6448536269514722 * math.sqrt(trial.pair.var_cpi)
-            x = trial.pair.effect_cpi
-            span = interval(x - half, x + half, decimals(x - half, x + half), sign=True)
+            low, high = trial.cpi_interval
+            span = interval(low, high, decimals(low, high), sign=True)
             notes.append(reason(trial.move, experiment=trial.experiment, lever=trial.lever, span=span))
         if trial.bundle and not trial.left_out:
             notes.append(reason("moves others", lever=trial.lever, others=trial.bundle))

@@ -75,7 +75,14 @@ def new_figure(width: float, height: float) -> Figure:
     >>> new_figure(4, 3).get_size_inches().tolist()
     [4.0, 3.0]
     """
-    return Figure(figsize=(width, height), dpi=150, facecolor="white")
+    return Picture(figsize=(width, height), dpi=150, facecolor="white")
+
+
+class Picture(Figure):
+    """A figure that a notebook draws once when a cell returns it; without pyplot nothing else would."""
+
+    def _repr_png_(self) -> bytes:
+        return to_png(self)
 
 
 def paper(figure: Figure) -> Axes:

@@ -197,7 +197,7 @@ def _shape(link: LinkEffect) -> str:
 
 
 def _f_text(f_effective: float) -> str:
-    return f"{f_effective:.3g}" if math.isfinite(f_effective) else number(f_effective, 0)
+    return f"{f_effective:.3g}" if f_effective < 100 else number(f_effective, 0)
 
 
 def _effect_text(estimate: Estimate, scale: float) -> str:

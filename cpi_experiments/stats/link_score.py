@@ -13,7 +13,7 @@ import numpy as np
 from scipy import optimize, special
 
 from cpi_experiments.stats.fieller import delta_std_error, fieller_set, hull
-from cpi_experiments.stats.student import quantile
+from cpi_experiments.stats.student import normal_scores, quantile
 
 Floats = np.ndarray
 
@@ -63,21 +63,6 @@ class Effects:
     def purged(self, t: float | Floats) -> Floats:
         """First stages made independent of the residuals: x - [(xy - t xx) / v] u (Kleibergen 2002)."""
         return np.asarray(self.x - (self.xy - np.asarray(t)[..., None] * self.xx) / self.v(t) * self.u(t))
-
-
-def normal_scores(statistic: Floats, df: Floats) -> Floats:
-    """Turn t statistics into the normal ones with the same tail; infinite ``df`` leaves them as they are.
-
-    Examples
-    --------
-    >>> normal_scores(np.array([2.228139, 1.5]), np.array([10.0, np.inf])).round(4)
-    array([1.96, 1.5 ])
-    """
-    if np.all(np.isinf(df)):
-        return statistic
-    size = np.abs(statistic)
-    score = -special.ndtri(special.stdtr(np.where(np.isinf(df), 1.0, df), -size))
-    return np.asarray(np.where(np.isinf(df), statistic, np.copysign(np.minimum(score, size), statistic)))
 
 
 def direction_score(effects: Effects) -> tuple[float, float]:

@@ -34,18 +34,19 @@ def quantile(probability: float, df: float) -> float:
     return float(special.ndtri(probability) if math.isinf(df) else special.stdtrit(df, probability))
 
 
-def normal_score(statistic: float, df: float) -> float:
-    """Turn a t statistic into the normal one with the same tail, so that evidence with few clusters can be pooled.
+def normal_scores(statistic: np.ndarray, df: np.ndarray) -> np.ndarray:
+    """Turn t statistics into the normal ones with the same tail; infinite ``df`` leaves them as they are.
 
     Examples
     --------
-    >>> round(normal_score(2.228139, 10), 4)
-    1.96
+    >>> normal_scores(np.array([2.228139, 1.5]), np.array([10.0, np.inf])).round(4)
+    array([1.96, 1.5 ])
     """
-    if math.isinf(df):
+    if np.all(np.isinf(df)):
         return statistic
-    score = -float(special.ndtri(special.stdtr(df, -abs(statistic))))
-    return math.copysign(min(score, abs(statistic)), statistic)
+    size = np.abs(statistic)
+    score = -special.ndtri(special.stdtr(np.where(np.isinf(df), 1.0, df), -size))
+    return np.asarray(np.where(np.isinf(df), statistic, np.copysign(np.minimum(score, size), statistic)))
 
 
 def p_value(statistic: float, df: float, *, alternative: str = "two-sided") -> float:

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from cpi_experiments.errors import EstimationError
-from cpi_experiments.stats.student import interval, normal_score, p_value, quantile, satterthwaite, upper_tail
+from cpi_experiments.stats.student import interval, normal_scores, p_value, quantile, satterthwaite, upper_tail
 
 DFS = (1.3, 5.0, 80.0, math.inf)
 
@@ -40,12 +40,12 @@ def test_alternatives_add_up() -> None:
 def test_normal_score_has_the_same_tail_and_never_gains() -> None:
     for df in (2.0, 10.0, 300.0):
         for t in (-4.0, 0.3, 6.0):
-            score = normal_score(t, df)
+            score = float(normal_scores(np.array([t]), np.array([df]))[0])
             assert stats.norm.sf(abs(score)) == pytest.approx(stats.t.sf(abs(t), df), rel=1e-9)
             assert abs(score) <= abs(t)
             assert math.copysign(1, score) == math.copysign(1, t)
-    assert normal_score(1.5, math.inf) == 1.5
-    assert math.isfinite(normal_score(1e6, 900.0))
+    assert normal_scores(np.array([1.5]), np.array([math.inf])).tolist() == [1.5]
+    assert np.isfinite(normal_scores(np.array([1e6]), np.array([900.0]))).all()
 
 
 def test_degrees_of_freedom_lie_between_the_smaller_and_the_sum() -> None:
