@@ -55,11 +55,11 @@ def init(name: str) -> None:
 @_FOLDER
 def lint(folder: str) -> None:
     """Check the catalog; exit 1 if there are errors."""
-    from cpi_experiments.catalog.load import load_catalog  # noqa: PLC0415
+    from cpi_experiments.study import Study  # noqa: PLC0415
     from cpi_experiments.wording.review import plural  # noqa: PLC0415
 
-    catalog = load_catalog(Path(folder))
-    issues = catalog.lint()
+    with Study.open(folder) as study:
+        catalog, issues = study.catalog, study.lint()
     for issue in issues:
         click.echo(f"{issue.where}  {issue.severity:<8} {issue.message} {issue.remedy}".rstrip())
     errors = sum(issue.severity == "error" for issue in issues)
@@ -137,8 +137,8 @@ def demo(out: str, seed: int, size: str, *, force: bool, quiet: bool) -> None:
     from cpi_experiments.study import Study  # noqa: PLC0415
 
     target = _new_path(out)
-    _check_company(target / "company")
     with _draft(target, force=force) as folder, _progress(16, quiet=quiet) as step:
+        _check_company(target / "company")
         step("simulating a company")
         company = simulate_company(folder / "company", size=size, seed=seed)  # type: ignore[arg-type]
         with Study.open(company.folder) as study:
@@ -222,30 +222,34 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         app(given, prog_name="cpi", standalone_mode=False)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("cpi: interrupted; nothing was kept of what was not finished.", err=True)
-        sys.exit(_INTERRUPTED)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(_BAD_INPUT)
-    except BrokenPipeError:  # the reader of our output went away; there is nobody to tell
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
+        if _is_interrupt(error):
+            click.echo("cpi: interrupted; nothing was kept of what was not finished.", err=True)
+            sys.exit(_INTERRUPTED)
         if "--debug" in given:
             raise
         click.echo(f"cpi: {_explain(error)}", err=True)
         sys.exit(_BAD_INPUT)
 
 
-def _explain(error: Exception) -> str:
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind an error; the engine turns it into an error of its own, "Query interrupted"."""
+    while error is not None:
+        if isinstance(error, click.Abort | KeyboardInterrupt) or str(error).rstrip("!").lower().endswith("interrupted"):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _explain(error: BaseException) -> str:
     """Say in words what went wrong, where, and what to do."""
     if isinstance(error, CpiError):
         return str(error)
     if isinstance(error, click.UsageError) and error.ctx is not None:
         return f"{error.format_message()}\n  {error.ctx.get_usage()}\n  Options: {error.ctx.command_path} --help"
-    if isinstance(error, click.ClickException):
-        return error.format_message()
     if isinstance(error, MemoryError):
         return "there is not enough memory for these data.\n  Close other programs, or give fewer rows or columns."
     if isinstance(error, OSError):

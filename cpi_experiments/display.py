@@ -46,7 +46,8 @@ class Displayed:
         return pd.DataFrame(self._rows())
 
     def __str__(self) -> str:
-        title, rows = self._title(), self._shown()
+        rows = self._shown()
+        title = "\n".join(part for line in self._title().split("\n") for part in wrapped(line, indent=""))
         if len(rows) == 1 and title:
             return title
         return "\n\n".join(part for part in (title, text_table(rows)) if part)

@@ -220,7 +220,7 @@ class EffectPair(Displayed):
     def __post_init__(self) -> None:
         if self.var_cpi < 0 or self.var_kpi < 0:
             raise EstimationError(f"variances must not be negative: {self.var_cpi}, {self.var_kpi}")
-        if self.cov**2 > self.var_cpi * self.var_kpi * (1 + 1e-9):
+        if abs(self.cov) > math.sqrt(self.var_cpi) * math.sqrt(self.var_kpi) * (1 + 1e-9):
             raise EstimationError(
                 f"covariance {self.cov:g} is impossible for variances {self.var_cpi:g} and {self.var_kpi:g}"
             )

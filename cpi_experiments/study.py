@@ -3,34 +3,27 @@
 from __future__ import annotations
 
 import html
-from dataclasses import replace
-from datetime import date, timedelta
-from functools import partial
+from datetime import date
 from typing import TYPE_CHECKING, Self
 
 from cpi_experiments.accountability.assess import charter, influences
+from cpi_experiments.analysis import closes, measure_trial, overlapping, past_evidence, trial_evidence
 from cpi_experiments.catalog.entity_reader import read_entity
 from cpi_experiments.catalog.load import load_catalog
 from cpi_experiments.catalog.project import Project, load_project
 from cpi_experiments.catalog.resolve import read_date
 from cpi_experiments.catalog.rules import lint
-from cpi_experiments.errors import CatalogError, DataError, DesignError, EstimationError, LedgerError, nearest
+from cpi_experiments.errors import CatalogError, DataError, EstimationError, LedgerError, nearest
 from cpi_experiments.estimate import Link
 from cpi_experiments.evidence.quarter import judge
 from cpi_experiments.evidence.record import recall, record, record_verdicts
-from cpi_experiments.evidence.verdict import Design as EvidenceDesign
-from cpi_experiments.evidence.verdict import Evidence, Verdict
 from cpi_experiments.hypotheses.candidates import Candidates, candidates, hypothesis_of
 from cpi_experiments.hypotheses.registry import register, registrations
 from cpi_experiments.ledger.store import Ledger
 from cpi_experiments.measure.engine import Tables
 from cpi_experiments.measure.levels import latest_levels
-from cpi_experiments.measure.overlap import shared_share
 from cpi_experiments.measure.panel import Panel, build_panel
-from cpi_experiments.measure.units import UnitFrame, measure_units
-from cpi_experiments.observational.fixed_effects import fixed_effects
 from cpi_experiments.randomized.design import Design, design
-from cpi_experiments.randomized.encouragement import check_integrity, encouragement, itt
 from cpi_experiments.randomized.experiment import Experiment
 from cpi_experiments.report.review import build_review
 from cpi_experiments.report.sections import InFlight
@@ -42,15 +35,12 @@ if TYPE_CHECKING:
     from cpi_experiments.accountability.charter import Charter
     from cpi_experiments.catalog.entities import Catalog
     from cpi_experiments.catalog.issue import Issue
+    from cpi_experiments.evidence.verdict import Evidence, Verdict
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
+    from cpi_experiments.measure.units import UnitFrame
     from cpi_experiments.report.review import Review
 
     Progress = Callable[[str], None]
-
-#: A lever moves another CPI as well if its |t| exceeds this: where the catalog says it should, and where it does not.
-ALSO_MOVED, ALSO_MOVED_UNDECLARED = 2.0, 4.0
-#: Experiments of one link that share more than this of their customers at the same time are not pooled.
-MOST_SHARED = 0.01
 
 
 class Study:
@@ -162,18 +152,9 @@ class Study:
         links = len(self.catalog.links)
         return design(hypothesis, lever, kpi_sd=kpi_sd, planned_move=planned_move, links=links, fdr=self.project.fdr)
 
-    def past_data(self, hypothesis: Hypothesis, panel: Panel, *, record_it: bool = True) -> Evidence:
+    def past_data(self, hypothesis: Hypothesis, panel: Panel) -> Evidence:
         """Estimate the association of a link in past data (two-way fixed effects) and record it."""
-        link = hypothesis.link
-        estimate = fixed_effects(panel, hypothesis, divisor=self.catalog.cpi(link.cpi_id).divisor)
-        evidence = Evidence(
-            link=link,
-            design=EvidenceDesign.OBSERVATIONAL,
-            estimate=estimate,
-            hypothesis_digest=hypothesis.digest,
-            data_digest=panel.digest,
-        )
-        return record(self.ledger, evidence) if record_it else evidence
+        return record(self.ledger, past_evidence(panel, self.catalog, hypothesis))
 
     def analyze(self, experiment_id: str, *, as_of: date | None = None) -> tuple[Evidence, ...]:
         """Analyse a finished experiment: integrity first, then every link that it tests; all of it is recorded.
@@ -183,107 +164,29 @@ class Study:
         DesignError
             If some customers can still be measured: one look was planned, at the end. Nothing is recorded then.
         """
-        plan = self._plan(experiment_id)
-        frozen = {link: r.hypothesis for link, r in registrations(self.ledger).items()}
-        hypotheses = [frozen.get(link) or hypothesis_of(self.catalog, link) for link in plan.links]
-        return tuple(record(self.ledger, evidence) for evidence in self._analysis(plan, hypotheses, as_of=as_of))
-
-    def _analysis(
-        self, plan: Experiment, hypotheses: Sequence[Hypothesis], *, as_of: date | None
-    ) -> tuple[Evidence, ...]:
-        try:
-            data = self._units(plan, as_of=as_of)
-            moved = {cpi: estimate for cpi in self.catalog.cpis if (estimate := _moved(data, plan, cpi)) is not None}
-            return tuple(self._evidence(plan, data, hypothesis, moved) for hypothesis in hypotheses)
-        except (DataError, EstimationError) as error:
-            where = ", ".join(part for part in (f"experiment {plan.id}", error.where) if part)
-            raise type(error)(error.found, where=where, advice=error.advice) from error
-
-    def _units(self, plan: Experiment, *, as_of: date | None) -> UnitFrame:
-        ids = dict.fromkeys(i for link in plan.links for i in (link.cpi_id, link.kpi_id))
-        kpis = [i for i in ids if i in self.catalog.kpis]
-        data = measure_units(
-            self.tables,
-            self.catalog,
-            experiment=plan.id,
-            cpis=list(self.catalog.cpis),
-            kpis=kpis,
-            covariates=plan.covariates,
-            unit=plan.randomize,
-            assignments=plan.table,
-            as_of=None if as_of is None else str(as_of),
-        )
-        if data.n_open:
-            raise DesignError(
-                f"experiment {plan.id!r} is not over: {data.n_open:,} of {len(data.frame):,} units are still measured",
-                advice=f"Its effects stay hidden until {self._closes(plan)}: an early look costs the error rate.",
-            )
-        return data
-
-    def _evidence(
-        self, plan: Experiment, data: UnitFrame, hypothesis: Hypothesis, moved: Mapping[str, float]
-    ) -> Evidence:
-        link, cpi = hypothesis.link, self.catalog.cpi(hypothesis.link.cpi_id)
-        checks = check_integrity(data, plan, outcomes=(link.cpi_id, link.kpi_id))
-        effect = encouragement(data, plan, hypothesis, cpi=cpi)
-        declared = self.catalog.lever(plan.lever).moves
-        others = tuple(
-            other
-            for other, t in moved.items()
-            if other != link.cpi_id and abs(t) > (ALSO_MOVED if other in declared else ALSO_MOVED_UNDECLARED)
-        )
-        failed = [check for check in (*checks, *effect.estimate.diagnostics) if check.blocks]
-        return Evidence(
-            link=link,
-            design=EvidenceDesign.RANDOMIZED,
-            estimate=effect.estimate,
-            hypothesis_digest=hypothesis.digest,
-            experiment=plan.id,
-            lever=plan.lever,
-            lever_sign=self.catalog.lever_sign(plan.lever, link.cpi_id),
-            planned_move=plan.planned_move,
-            first_stage=effect.first_stage,
-            reduced_form=effect.reduced_form,
-            pair=effect.pair,
-            ended=str(date.fromisoformat(plan.end) + timedelta(days=self._window(link))),
-            others_moved=others,
-            overlaps=self._overlaps(plan, link),
-            blocked="; ".join(dict.fromkeys(f"{check.name}: {check.advice}" for check in failed)),
-            data_digest=data.digest,
-        )
-
-    def _overlaps(self, plan: Experiment, link: Link) -> tuple[str, ...]:
-        """Experiments of the same link whose customers were in this one at the same time."""
-        others = (o for o in self.experiments.values() if o.id != plan.id and link in o.links and o.table == plan.table)
-        days = self._window(link)
-        share = partial(shared_share, self.tables, plan.id, days=days, unit=plan.randomize, assignments=plan.table)
-        return tuple(o.id for o in others if share(o.id) > MOST_SHARED)
-
-    def _plan(self, experiment_id: str) -> Experiment:
         if experiment_id not in self.experiments:
             raise CatalogError(
                 f"experiment {experiment_id!r} is not planned", advice=nearest(experiment_id, list(self.experiments))
             )
-        return self.experiments[experiment_id]
+        plan = self.experiments[experiment_id]
+        data = measure_trial(self.tables, self.catalog, plan, as_of=as_of)
+        return tuple(record(self.ledger, evidence) for evidence in self._analysis(plan, data))
+
+    def _analysis(self, plan: Experiment, data: UnitFrame) -> tuple[Evidence, ...]:
+        frozen = {link: r.hypothesis for link, r in registrations(self.ledger).items()}
+        hypotheses = [frozen.get(link) or hypothesis_of(self.catalog, link) for link in plan.links]
+        overlaps = overlapping(self.tables, self.catalog, plan, self.experiments.values())
+        return trial_evidence(data, self.catalog, plan, hypotheses, overlaps=overlaps)
 
     def finished(self, as_of: date) -> tuple[Experiment, ...]:
         """Experiments whose last KPI window had closed by a day, in order of their end."""
-        done = [plan for plan in self.experiments.values() if self._closes(plan) <= as_of]
+        done = [plan for plan in self.experiments.values() if closes(self.catalog, plan) <= as_of]
         return tuple(sorted(done, key=lambda plan: (plan.end, plan.id)))
 
     def running(self, as_of: date) -> tuple[Experiment, ...]:
         """Experiments that had started by a day and were not finished; their effects stay hidden."""
         begun = (plan for plan in self.experiments.values() if date.fromisoformat(plan.start) < as_of)
-        return tuple(plan for plan in begun if self._closes(plan) > as_of)
-
-    def _closes(self, plan: Experiment) -> date:
-        windows = [self._window(link) for link in plan.links]
-        return date.fromisoformat(plan.end) + timedelta(days=max(windows, default=0))
-
-    def _window(self, link: Link) -> float:
-        """Days after an assignment until CPI and KPI of a link are complete."""
-        cpi, kpi = self.catalog.cpi(link.cpi_id), self.catalog.kpi(link.kpi_id)
-        return max(cpi.measure.window_days, kpi.measure.window_days)
+        return tuple(plan for plan in begun if closes(self.catalog, plan) > as_of)
 
     def check_ledger(self) -> None:
         """Refuse to go on from a ledger whose rows were changed.
@@ -311,33 +214,38 @@ class Study:
         return charter(self.catalog, verdicts, influences(self.catalog, recall(self.ledger)), levels=levels)
 
     def run(self, quarter: str, *, progress: Progress = lambda _: None) -> Review:
-        """Measure, analyse, register, judge and charter a quarter; everything but writing the review.
+        """Measure, register, analyse, judge and charter a quarter; everything but writing the review.
 
-        The ledger is written at the end: data that cannot be used, or an interruption, leave no row in it.
+        Everything is measured before anything is registered, so that data that cannot be used leave no row in the
+        ledger; and every claim is registered before any effect is looked at. Results are recorded together, at the end.
         """
         when = self.project.quarter(quarter)
         self.check_ledger()
         progress("measuring")
         panel = self.measure(as_of=when.last)
+        plans = self.finished(when.last)
+        trials = [measure_trial(self.tables, self.catalog, plan, as_of=when.last) for plan in plans]
+        hypotheses = self.register_all()
         progress("past data")
-        found = [self.past_data(self._claim(link), panel, record_it=False) for link in self.catalog.links]
-        for plan in self.finished(when.last):
+        found, alarms = [], []
+        for hypothesis in hypotheses:
+            try:
+                found.append(past_evidence(panel, self.catalog, hypothesis))
+            except (DataError, EstimationError) as error:
+                alarms.append(f"Past data say nothing about {hypothesis.link}: {error.found}.")
+        for plan, data in zip(plans, trials, strict=True):
             progress(plan.id)
-            found += self._analysis(plan, [self._claim(link) for link in plan.links], as_of=when.last)
+            found += self._analysis(plan, data)
         progress("judging")
-        self.register_all()
         for evidence in found:
             record(self.ledger, evidence)
         verdicts = self.judge(quarter)
         record_verdicts(self.ledger, verdicts, quarter=str(when))
-        return self.review(quarter, verdicts, panel=panel)
+        return self.review(quarter, verdicts, panel=panel, alarms=alarms)
 
-    def _claim(self, link: Link) -> Hypothesis:
-        """Return the hypothesis of a link as `register_all` freezes it."""
-        claim = hypothesis_of(self.catalog, link)
-        return replace(claim, digest=claim.content_digest())
-
-    def review(self, quarter: str, verdicts: Sequence[Verdict], *, panel: Panel | None = None) -> Review:
+    def review(
+        self, quarter: str, verdicts: Sequence[Verdict], *, panel: Panel | None = None, alarms: Sequence[str] = ()
+    ) -> Review:
         """Word a judged quarter; `cpi_experiments.report` writes it as a page, tables and pictures."""
         when, head = self.project.quarter(quarter), self.ledger.head()
         return build_review(
@@ -352,23 +260,18 @@ class Study:
             company=self.project.name,
             hypotheses=[r.hypothesis for r in registrations(self.ledger).values()],
             losses=() if panel is None else panel.losses,
+            alarms=alarms,
             in_flight=[self._in_flight(plan) for plan in self.running(when.last)],
         )
 
     def _in_flight(self, plan: Experiment) -> InFlight:
-        lever = self.catalog.lever(plan.lever).label
         return InFlight(
-            experiment=plan.id, lever=lever, links=plan.links, ends=str(self._closes(plan)), planned_n=plan.planned_n
+            experiment=plan.id,
+            lever=self.catalog.lever(plan.lever).label,
+            links=plan.links,
+            ends=str(closes(self.catalog, plan)),
+            planned_n=plan.planned_n,
         )
-
-
-def _moved(data: UnitFrame, plan: Experiment, cpi: str) -> float | None:
-    """Return the t statistic of the lever on a CPI; None where too few customers have it."""
-    try:
-        estimate = itt(data, plan, cpi)
-    except (DataError, EstimationError):
-        return None
-    return estimate.value / estimate.std_error if estimate.std_error > 0 else None
 
 
 def _check_plan(plan: Experiment, catalog: Catalog, file: str) -> None:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -133,17 +133,17 @@ def write_shop(tmp_path):
 
 def shop_tables(*, share, arm, email):
     """Three months of past quotes, then a trial whose lever saves six hours; each hour wins 3 points."""
-    dice = random.Random(11)
+    dice = random.Random(11)  # noqa: S311 - a table for tests
     quotes, assigned = (
         ["customer_id,requested_at,quoted_at,decided_at,won,note"],
         ["experiment,customer_id,arm,assigned_at"],
     )
     for customer in range(600):
-        treated = customer % 600 >= 600 * (1 - share) if share != 0.5 else bool(customer % 2)
-        begin = datetime(2026, 4, 1) + timedelta(days=customer % 10, hours=customer % 24)
+        treated = customer >= 600 * (1 - share) if share != 0.5 else bool(customer % 2)
+        begin = datetime(2026, 4, 1, tzinfo=UTC) + timedelta(days=customer % 10, hours=customer % 24)
         assigned.append(f"auto_quote_2026q2,{customer},{arm if treated else 'manual'},{begin:%Y-%m-%d %H:%M:%S}")
         for month in (1, 2, 3, 4):
-            at = begin + timedelta(hours=30) if month == 4 else datetime(2026, month, 1 + customer % 20, 9)
+            at = begin + timedelta(hours=30) if month == 4 else datetime(2026, month, 1 + customer % 20, 9, tzinfo=UTC)
             hours = max(dice.gauss(20, 3) - (6 if month == 4 and treated else 0), 0.5)
             won = dice.random() < 0.2 + 0.03 * (20 - hours)
             times = (at, at + timedelta(hours=hours), at + timedelta(hours=hours + 24))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 import re
 import shutil
 import sqlite3
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from cpi_experiments.cli import main
+from cpi_experiments.errors import DataError
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -50,6 +51,18 @@ def timeless(path):
     review = json.loads(text)
     head = review["ledger_head"]
     return json.loads(text.replace(head, "HEAD").replace(head[:8], "HEAD"))
+
+
+def alike(one, other):
+    """Equal in every word; numbers to ten digits, as sums over threads are."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(alike(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(alike, one, other))
+    try:
+        return one == other or math.isclose(float(one), float(other), rel_tol=1e-9, abs_tol=1e-12)
+    except (TypeError, ValueError):
+        return False
 
 
 # -- the demo --------------------------------------------------------------------------------------------------------
@@ -94,8 +107,8 @@ def test_same_seed_gives_the_same_verdicts_and_another_confirms_nothing_untrue(d
     again = cpi("demo", "--out", tmp_path / "again", "--seed", seed, "--quiet")
     assert again.code == 0
     for name in ("verdicts.csv", "charter.csv", "truth.csv"):
-        assert (tmp_path / "again" / name).read_bytes() == (demo.folder / name).read_bytes()
-    assert timeless(tmp_path / "again" / "review.json") == timeless(demo.folder / "review.json")
+        assert alike(table(tmp_path / "again" / name), table(demo.folder / name))
+    assert alike(timeless(tmp_path / "again" / "review.json"), timeless(demo.folder / "review.json"))
     other = cpi("demo", "--out", tmp_path / "again", "--seed", int(seed) + 1, "--force")
     assert other.code == 0
     assert {path.name for path in (tmp_path / "again").iterdir()} == FILES | PICTURES
@@ -112,7 +125,7 @@ def test_interrupted_demo_leaves_nothing(cpi_process, tmp_path):
     for out in ("new/report", "kept"):
         ran = cpi_process("demo", "--out", out, cwd=tmp_path, interrupt_after=3.0)
         assert ran.code == 130
-        assert ran.err == "cpi: interrupted; nothing was kept of what was not finished.\n"
+        assert ran.err.strip() == "cpi: interrupted; nothing was kept of what was not finished."
         assert ran.out == ""
         assert content(tmp_path) == ["kept"]
 
@@ -146,14 +159,15 @@ def test_out_that_cannot_be_written_is_refused_before_anything_is_computed(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
-def test_folder_of_somebody_else_is_refused(tmp_path):
-    script = "import os, sys; os.setuid(65534); from cpi_experiments.cli import main; main(sys.argv[1:])"
-    ran = subprocess.run(
-        [sys.executable, "-c", script, "demo", "--out", "/root/x"], capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 2
-    assert ran.stderr.startswith("cpi: /root/x cannot be written (Permission denied)")
-    assert not Path("/root/x").exists()
+def test_folder_of_somebody_else_is_refused(cpi, tmp_path):
+    assert cpi("demo", "--out", "a/../b").code == 2  # everything that the command needs is loaded
+    os.seteuid(65534)
+    try:
+        ran = cpi("demo", "--out", tmp_path / "new")
+    finally:
+        os.seteuid(0)
+    check_refused(ran, "new cannot be written (Permission denied)", "Choose another folder.")
+    assert content(tmp_path) == []
 
 
 @pytest.mark.parametrize("change", ["another project", "no settings", "a link"])
@@ -227,27 +241,37 @@ def test_help_loads_nothing_heavy():
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_output_is_the_same_in_every_locale(cpi_process, write_shop):
-    root = write_shop(("catalog/shop.yaml", "label: Fast Quote", "label: Schnelle Zusage für Käufer"))
-    runs = [
-        cpi_process("run", "2026Q2", "--project", root, "--dry-run", PYTHONWARNINGS="error", **language)
-        for language in ({"LC_ALL": "C"}, {"LC_ALL": "C.UTF-8"}, {"LC_ALL": "de_DE.UTF-8", "LANG": "de_DE.UTF-8"})
-    ]
-    assert {run.code for run in runs} == {0}
-    assert len({run.out for run in runs}) == 1
+def test_output_is_the_same_in_every_locale(cpi_process, trial):
+    trial.write_text(trial.read_text().replace("won", "gewonnen für uns"), encoding="utf-8")
+    given = ("compare", trial, "--arm", "variant", "--control", "0", "--outcome", "gewonnen für uns")
+    languages = ({"LC_ALL": "C", "LANG": "C"}, {"LC_ALL": "de_DE.UTF-8", "LANG": "de_DE.UTF-8"})
+    runs = [cpi_process(*given, PYTHONWARNINGS="error", **language) for language in languages]
+    assert [run.code for run in runs] == [0, 0]
+    assert runs[0].out == runs[1].out
+    assert "gewonnen für uns" in runs[0].out
 
 
-def test_reader_who_goes_away_is_no_error(write_shop):
-    command = [
-        sys.executable,
-        "-c",
-        "from cpi_experiments.cli import main; main(['candidates', '--project', __import__('sys').argv[1]])",
-    ]
-    process = subprocess.Popen([*command, str(write_shop())], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait(60) == 0
-    process.stderr.close()
+def test_reader_who_goes_away_sees_no_error(trial):
+    script = "import sys; from cpi_experiments.cli import main; main(sys.argv[1:])"
+    given = ["compare", str(trial), "--arm", "variant", "--control", "0", "--outcome", "won"]
+    command = [sys.executable, "-c", script, *given]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), RuntimeError("Query interrupted"), DataError("the query cannot run: Interrupted!")]
+)
+def test_interrupt_is_one_however_it_arrives(cpi, monkeypatch, error, write_shop):
+    def fail(_):
+        raise error
+
+    root = write_shop()
+    monkeypatch.setattr("cpi_experiments.study.load_catalog", fail)
+    ran = cpi("candidates", "--project", root)
+    assert (ran.code, ran.out) == (130, "")
+    assert ran.err.strip() == "cpi: interrupted; nothing was kept of what was not finished."
 
 
 @pytest.mark.parametrize(
@@ -280,7 +304,7 @@ def test_starter_project_is_made_and_has_no_finding(cpi, tmp_path, monkeypatch):
     assert cpi("lint").code == 0
     assert "pairs of CPI and KPI" in cpi("candidates").out
     before = content(tmp_path)
-    check_refused(cpi("run", "2026Q4"), "data/", "cpi.yaml")
+    check_refused(cpi("run", "2026Q4"), "data/")
     assert content(tmp_path) == before
     monkeypatch.chdir(tmp_path)
     check_refused(cpi("init", "insurer"), "holds")
@@ -295,7 +319,7 @@ def test_lint_exits_1_with_file_line_and_remedy(cpi, write_shop):
     ran = cpi("lint", "--project", root)
     assert ran.code == 1
     assert re.search(r"^catalog/shop\.yaml:\d+  error    ", ran.out, re.MULTILINE)
-    assert re.search(r"^\d+ errors?, .* in 1 CPI, 1 KPI, 1 team$", ran.out, re.MULTILINE)
+    assert re.search(r"^one error, no warnings in one CPI, one KPI, one team$", ran.out, re.MULTILINE)
 
 
 def test_register_freezes_once(cpi, write_shop):
@@ -314,10 +338,8 @@ def test_run_reports_once_and_appends_to_the_ledger(cpi, write_shop, tmp_path):
     plan = cpi("run", "2026Q2", "--project", root, "--dry-run")
     assert (plan.code, content(tmp_path)) == (0, before)
     assert "analyse auto_quote_2026q2" in plan.out
-    assert (
-        "running, effects hidden: auto_quote_2026q2" in cpi("run", "2026-Q1", "--project", root, "--dry-run").out
-        or "analyse no experiment" in cpi("run", "2026Q1", "--project", root, "--dry-run").out
-    )
+    early = cpi("run", "2026-Q1", "--project", root, "--dry-run").out
+    assert "analyse no experiment\nrunning, effects hidden: none\n" in early
     first = cpi("run", "2026Q2", "--project", root)
     assert (first.code, first.err) == (0, "")
     assert "confirmed" in first.out
@@ -436,7 +458,7 @@ def test_hostile_labels_are_text_everywhere(cpi, write_shop):
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     for name in ("verdicts.csv", "charter.csv"):
-        for row in csv.reader((folder / name).open(encoding="utf-8", newline="")):
+        for row in csv.reader((folder / name).read_text(encoding="utf-8").splitlines()):
             assert not [cell for cell in row if cell.startswith(("=", "@", "+", "\t"))]
     everything = ran.out + ran.err + "".join(path.read_bytes().decode("latin-1") for path in folder.iterdir())
     assert "canary@example.org" not in everything + (root / "ledger.sqlite").read_bytes().decode("latin-1")
@@ -460,7 +482,6 @@ def test_link_of_one_file_with_a_numeric_arm(cpi, trial):
     )  # fmt: skip
     assert (ran.code, ran.err) == (0, "")
     assert "sample ratio" in ran.out
-    assert "200 : 200" in ran.out
     assert max(map(len, ran.out.splitlines())) <= 100
 
 

@@ -129,15 +129,17 @@ def _row(
     steps = _steps(cpi, level, max(i.move for i in tried))
     gains = _gains(best, steps)
     kpi = catalog.kpi(best.link.kpi_id)
-    digits = decimals(min(gains), max(gains))
+    factor, unit = (100.0, "points") if kpi.unit == "fraction" else (1.0, kpi.unit)
+    low, middle, high = (factor * gain for gain in gains)
+    digits = decimals(low, high)
     worth = accountability_reason(
         "forecast",
         steps=f"{steps:.3g}",
         step=cpi.step,
         kpi=kpi.label,
-        value=number(gains[1], digits, sign=True),
-        span=interval(min(gains), max(gains), digits, sign=True),
-        unit=kpi.unit,
+        value=number(middle, digits, sign=True),
+        span=interval(low, high, digits, sign=True),
+        unit=unit,
     )
     return Accountability(
         team=team.id,

@@ -95,12 +95,17 @@ def _trial(evidence: Evidence, registration: Registration, as_of: date | None) -
         blocked=evidence.blocked or broken(pair),
         bundle=", ".join(evidence.others_moved),
         exploratory=evidence.exploratory or why_exploratory(registration, evidence),
-        left_out=_expired(evidence.ended, as_of),
+        left_out=_out_of_time(evidence.ended, as_of),
     )
 
 
-def _expired(ended: str, as_of: date | None) -> str:
-    if as_of is None or not ended or (as_of - date.fromisoformat(ended)).days <= EXPIRY_DAYS:
+def _out_of_time(ended: str, as_of: date | None) -> str:
+    if as_of is None or not ended:
+        return ""
+    age = (as_of - date.fromisoformat(ended)).days
+    if age < 0:
+        return f"it ended on {ended}, after the quarter that is judged"
+    if age <= EXPIRY_DAYS:
         return ""
     return f"it ended on {ended}, more than four quarters ago"
 

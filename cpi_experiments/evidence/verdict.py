@@ -169,7 +169,7 @@ class Verdict(Displayed):
     def _title(self) -> str:
         digits = decimals(self.ci_low, self.ci_high)
         size = ""
-        if not math.isnan(self.effect):
+        if not math.isnan(self.effect) and not self.reasons:  # the reasons say it in the KPI's own unit
             span = interval(self.ci_low, self.ci_high, digits, sign=True)
             size = f" {number(self.effect, digits, sign=True)} per increment ({span})."
         grade = f", grade {self.grade}" if self.grade else ""

@@ -278,7 +278,20 @@ def events_sql(
     return f"SELECT * FROM ({seen}) WHERE entity IS NOT NULL AND event_at IS NOT NULL AND {condition}"  # noqa: S608 - quoted
 
 
+#: A larger share of rows that repeat another in every column is no accident: they may be events without an id.
+MOST_REPEATED = 0.01
+
+
 def _rows(tables: Tables, table: str) -> str:
+    repeats = tables.repeated_rows(table)
+    if repeats:
+        rows = int(tables.query(f"SELECT count(*) AS n FROM {quote(table)}")["n"][0])  # noqa: S608 - quoted
+        if repeats > MOST_REPEATED * rows and repeats > 1:
+            raise DataError(
+                f"{repeats:,} of {rows:,} rows repeat another row in every column",
+                where=f"table {table!r}",
+                advice="Give every event an id column if they are different events, or remove the copies.",
+            )
     return f"(SELECT DISTINCT * FROM {quote(table)})" if tables.repeated_rows(table) else quote(table)  # noqa: S608 - quoted
 
 

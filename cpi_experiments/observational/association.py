@@ -91,6 +91,11 @@ def association(  # noqa: PLR0913 - a door: every argument by name
     >>> rows = pd.DataFrame({"hours": [1.0, 2, 3, 4, 5, 6], "won": [9.0, 8, 8, 6, 5, 5]})
     >>> print(association(rows, cpi="hours", kpi="won"))
     hours -> won: -0.89 (95% CI -1.14 to -0.63), ASSOCIATION.
+      6 rows; least squares; robust errors (HC1)
+      past data: Past data are not proof that hours causes won; only an experiment
+        can confirm the link.
+      rows: The slope rests on about 3.5 of 6 rows: the interval may be too short.
+        Look at those one by one.
     """
     roles = Roles(
         cpi=cpi,

@@ -64,7 +64,7 @@ def line_count(text: str, room: float, *, size: float = CELL) -> int:
             wide = size * sum(map(_em, word))
             if used and used + wide > room:
                 lines, used = lines + 1, 0.0
-            lines += int(wide // room)
+            lines += int(wide // room) + (wide > room)  # one more: where a word is broken, lines stay ragged
             used += wide % room + size * _em(" ")
     return lines
 

@@ -58,6 +58,9 @@ def test_each_dollar_is_worth_35_points_where_the_offer_is_the_instrument(thornt
     assert link.estimate.value == pytest.approx(gaps["got"] / gaps["tinc"], rel=1e-12)
     assert link.sentence.startswith("Each 1 more of tinc adds 35.0 points to got (95% set 31.")
     assert link.f_effective > 1000
+    assert f"F {link.f_effective:,.0f}" in str(link)  # not in powers of ten
+    for part in (link.sentence, "For customers whose tinc", "sample ratio", "direct path", "not used"):
+        assert part in link._repr_html_()  # a notebook shows what the terminal shows
 
 
 def test_rows_without_a_village_are_not_put_into_one(thornton: pd.DataFrame) -> None:
