@@ -99,11 +99,15 @@ def register(link: str | None, folder: str, who: str) -> None:
 @click.option("--out", default=None, metavar="DIR", help="Folder of the report; default: reports/QUARTER.")
 @click.option("--force", is_flag=True, help="Replace a report that is there.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, touch nothing.")
+@click.option("--deck", is_flag=True, help="Also write review.pptx (needs the extra `report`).")
 @click.option("--quiet", is_flag=True, help="No progress.")
-def run(quarter: str, folder: str, out: str | None, *, force: bool, dry_run: bool, quiet: bool) -> None:
+def run(quarter: str, folder: str, out: str | None, *, force: bool, dry_run: bool, deck: bool, quiet: bool) -> None:
     """Measure, analyse, judge and report QUARTER, such as 2026Q4."""
+    from cpi_experiments.report.pptx import require_pptx, write_pptx  # noqa: PLC0415
     from cpi_experiments.study import Study  # noqa: PLC0415
 
+    if deck:
+        require_pptx("--deck")
     with Study.open(folder) as study:
         when = study.project.quarter(quarter)
         target = _new_path(out) if out else study.project.reports_path / str(when)
@@ -120,6 +124,8 @@ def run(quarter: str, folder: str, out: str | None, *, force: bool, dry_run: boo
             with _progress(2 + len(study.finished(when.last)) + 1, quiet=quiet) as step:
                 review = study.run(str(when), progress=step)
             text = _write_report(review, report)
+            if deck:
+                write_pptx(review, report / "review.pptx")
     click.echo(f"{text}\n\n{_written(review, target)}")
     sys.exit(_BLOCKED if any(row.verdict == "blocked" for row in review.verdicts) else 0)
 

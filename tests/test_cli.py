@@ -522,3 +522,11 @@ def test_progress_bar_goes_to_the_terminal_only(cpi, write_shop, monkeypatch):
     assert "judging" in loud.err
     assert "judging" not in loud.out
     assert cpi("run", "2026Q2", "--project", root, "--force", "--quiet").err == ""
+
+
+def test_deck_is_written_on_request_and_its_extra_is_named_where_absent(cpi, write_shop, monkeypatch):
+    root = write_shop()
+    assert cpi("run", "2026Q2", "--project", root, "--deck").code in (0, 3)
+    assert (root / "reports" / "2026Q2" / "review.pptx").read_bytes()[:2] == b"PK"
+    monkeypatch.setitem(sys.modules, "pptx", None)
+    check_refused(cpi("run", "2026Q2", "--project", root, "--deck", "--force"), "cpi-experiments[report]")

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from cpi_experiments.errors import CatalogError, CpiError, DataError, DesignError, EstimationError, LedgerError
+from cpi_experiments.errors import CatalogError, CpiError, DataError, DesignError, LedgerError
 from cpi_experiments.study import Study
 
 LINK, TRIAL = "quote_hours -> win_rate", "auto_quote_2026q2"
@@ -163,15 +163,23 @@ def test_failed_run_leaves_no_row_and_names_the_experiment(write_shop):
         assert not study.project.ledger_path.exists()
 
 
-@pytest.mark.parametrize("step", ["measuring", "past data", TRIAL, "judging"])
-def test_interrupted_run_leaves_no_row(study, step):
+@pytest.mark.parametrize(("step", "rows"), [("measuring", 0), ("past data", 1), (TRIAL, 1), ("judging", 1)])
+def test_interrupted_run_leaves_claims_but_no_result(study, step, rows):
     def interrupt(text):
         if text == step:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         study.run("2026Q2", progress=interrupt)
-    assert not study.project.ledger_path.exists()
+    assert study.project.ledger_path.exists() == bool(rows)
+    if rows:
+        assert [row.action for row in study.ledger.rows()] == ["register"] * rows
+
+
+def test_claims_are_registered_before_any_effect_is_looked_at(study):
+    study.run("2026Q2")
+    actions = [row.action for row in study.ledger.rows()]
+    assert actions.index("analyse") > max(k for k, action in enumerate(actions) if action == "register")
 
 
 def test_run_tells_its_steps_and_counts_evidence_once(study):
@@ -237,16 +245,9 @@ kpis:"""
         assert study.judge("2026Q2")[0].verdict.value != "confirmed"
 
 
-def test_past_data_without_recording_leaves_the_ledger_alone(study):
-    claim = study.register(LINK)
-    seen = study.past_data(claim, study.measure(as_of=JUNE), record_it=False)
-    assert seen.seq == 0 or seen.seq is None
-    assert study.ledger.head().count == 1
-
-
-def test_constant_kpi_is_refused_in_words(write_shop):
+def test_constant_kpi_has_no_verdict_and_says_so(write_shop):
     with Study.open(write_shop(("catalog/shop.yaml", "value: won}", "value: won * 0}"))) as study:
-        with pytest.raises((EstimationError, DataError)) as raised:
-            study.run("2026Q2")
-        assert "win_rate" in str(raised.value)
-        assert not study.project.ledger_path.exists()
+        review = study.run("2026Q2")
+        assert [row.verdict for row in review.verdicts] == ["blocked"]
+        assert "constant" in " ".join(review.pages[0].reasons)
+        assert any("Past data say nothing about quote_hours -> win_rate" in alarm for alarm in review.alarms)

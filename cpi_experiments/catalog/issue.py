@@ -39,3 +39,6 @@ class Issue(Displayed):
 
     def _title(self) -> str:
         return f"{self.where}  {self.severity:<7}  {self.message} {self.remedy}"
+
+    def __str__(self) -> str:
+        return self._title()  # one line a finding, however long: tools read it by line

@@ -238,6 +238,8 @@ def _check_source(root: Path, table: str, path: str) -> None:
 def _matches(root: Path, pattern: str) -> list[Path]:
     if not _WILD.search(pattern):
         return [root / pattern]
+    if any("**" in part and part != "**" for part in Path(pattern).parts):  # newer Pythons would read it as `*`
+        raise CatalogError(f"{pattern!r} is not a file pattern", advice="Use * and ? in names.")
     try:
         return sorted(root.glob(pattern))
     except ValueError as error:

@@ -73,5 +73,5 @@ class Hypothesis(Displayed):
 
     def _title(self) -> str:
         sign = "+" if self.expected_sign > 0 else "-"
-        when = f"registered {self.registered_at}, {self.digest[:8]}" if self.registered else "not registered"
-        return f"{self.link}: expect {sign}, at least {self.sesoi:g} per increment ({when})"
+        when = f"registered {self.registered_at[:19]}Z, {self.digest[:8]}" if self.registered else "not registered"
+        return f"{self.link}: expect {sign}, at least {self.sesoi:g} per increment\n{when}"

@@ -45,7 +45,7 @@ def plain_array(values: Array) -> Array:
     if kind in "biu" and not (kind != "b" and np.abs(values.data[~mask].astype(float)).max(initial=0) > _EXACT):
         return np.where(mask, np.nan, values.data.astype(np.float64))
     filled = values.data.astype(object) if kind not in "fMm" else values.data.copy()
-    filled[mask] = {"f": np.nan, "M": np.datetime64("NaT"), "m": np.timedelta64("NaT")}.get(kind)
+    filled[mask] = {"f": np.nan, "M": np.datetime64("NaT", "us"), "m": np.timedelta64("NaT", "us")}.get(kind)
     return filled
 
 

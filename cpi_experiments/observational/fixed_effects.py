@@ -86,8 +86,16 @@ def fixed_effects(panel: Panel, hypothesis: Hypothesis, *, divisor: float, confi
     >>> frame = pd.DataFrame({"broker": broker, "month": month, "hours": hours, "won": won})
     >>> panel = Panel.from_frame(frame, unit="broker", time="month", cpis=["hours"], kpis=["won"])
     >>> claim = Hypothesis(link=Link.parse("hours -> won"), expected_sign=1, sesoi=0.4)
-    >>> print(fixed_effects(panel, claim, divisor=-1.0))
+    >>> estimate = fixed_effects(panel, claim, divisor=-1.0)
+    >>> print(estimate)
     hours -> won: +0.839 (95% CI +0.753 to +0.925), ASSOCIATION.
+      400 rows in 50 clusters; least squares with fixed effects of broker and month;
+        errors clustered by broker (50 clusters, CR1, t with G - 1 df)
+      past data: Past data are not proof that hours causes won; only an experiment
+        can confirm the link.
+      lead placebo: Next month's hours goes with this month's won, which it cannot
+        have caused: something else moves both, or the KPI moves the CPI. Do not
+        read the slope as an effect.
     """
     if not (math.isfinite(divisor) and divisor != 0):
         raise EstimationError(f"divisor {divisor} is not a size", advice="Give CPI.divisor: raw units per increment.")

@@ -183,8 +183,8 @@ def test_gain_of_an_effect_without_limits_is_as_wide_as_the_prior():
 
 def test_forecast_is_said_in_the_words_of_step_and_kpi():
     found = row([verdict()], [influence(3.0)])
-    assert found.reasons[-1].startswith("1.5 steps (hour faster) are worth +0.01")
-    assert "of win_rate per customer (80% range +0.0" in found.reasons[-1]
+    assert found.reasons[-1].startswith("1.5 steps (hour faster) are worth +1.13 points")
+    assert "of win_rate per customer (80% range +0.94 to +1.32)" in found.reasons[-1]
 
 
 # -- influence ---------------------------------------------------------------------------------------------------------

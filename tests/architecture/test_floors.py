@@ -21,6 +21,7 @@ HEAVY = (
     "pydantic",
     "yaml",
     "jinja2",
+    "pptx",
 )
 
 
@@ -54,6 +55,7 @@ def test_every_room_imports_only_from_the_floors_below():
         ("jinja2", ("report",)),
         ("yaml", ("catalog",)),
         ("sqlite3", ("ledger",)),
+        ("pptx", ("report",)),
     ],
 )
 def test_a_library_has_one_home(library, home):

@@ -64,7 +64,7 @@ def test_digest_survives_being_written_and_read(sesoi, low, adjustment):
 
 
 def test_it_says_whether_it_is_registered():
-    assert str(CLAIM) == "quote_hours -> win_rate: expect +, at least 0.004 per increment (not registered)"
+    assert str(CLAIM) == "quote_hours -> win_rate: expect +, at least 0.004 per increment\nnot registered"
     done = replace(CLAIM, expected_sign=-1, registered_at="2026-10-01T00:00:00Z", digest="0123456789")
     assert "expect -" in str(done)
     assert "registered 2026-10-01T00:00:00Z, 01234567" in str(done)

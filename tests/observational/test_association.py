@@ -149,7 +149,7 @@ def test_separation_is_a_failed_estimate_without_numbers():
     assert estimate.status is Status.FAILED
     assert all(math.isnan(x) for x in (estimate.value, estimate.std_error, estimate.ci_low, estimate.p_value))
     assert check(estimate, "separation").blocks
-    assert str(estimate) == "hours -> won: not available, ASSOCIATION."
+    assert str(estimate).startswith("hours -> won: not available, ASSOCIATION.\n")
 
 
 def test_a_file_gives_the_same_estimate_as_its_frame(tmp_path):

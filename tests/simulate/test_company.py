@@ -196,7 +196,7 @@ def test_regression_on_past_data_says_yes_to_the_confounded_link(tables):
     panel = pd.concat([friends.rename("x"), orders.rename("y")], axis=1, join="inner").reset_index()
     panel = panel[
         ~panel.customer_id.isin(tables["assignments"].query("experiment == 'social_feed_2026q2'").customer_id)
-    ]
+    ].copy()
     for _ in range(30):  # two-way demeaning by alternating projections
         for key in ("customer_id", "happened_at"):
             panel[["x", "y"]] -= panel.groupby(key)[["x", "y"]].transform("mean")
@@ -297,7 +297,7 @@ def test_effect_that_leaves_the_unit_interval_is_refused_not_clipped(tmp_path):
 
 
 def test_experiments_that_need_more_customers_than_there_are_are_refused(company):
-    with pytest.raises(DataError, match="need 10,000 customers of 9,999"):
+    with pytest.raises(DataError, match="need 10,400 customers of 9,999"):
         populate(read_plans(company.folder), 9_999, rng=generator(1, "population"))
 
 
