@@ -13,12 +13,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+COVERAGE = ("--cov", "--cov-report=term")
 STEPS = {
     "lint": [["ruff", "check", "."], ["ruff", "format", "--check", "."]],
     "types": [["mypy"]],
     "floors": [["lint-imports"]],
     "tests": [
-        ["pytest", "-q", "-n", "2", "-m", "not slow", "--cov", "--cov-report=term", "tests", "cpi_experiments"],
+        ["pytest", "-q", "-n", "2", "--dist", "loadgroup", "-m", "not slow", *COVERAGE, "tests", "cpi_experiments"]
     ],
     "notebooks": [["pytest", "-q", "--nbmake", "--nbmake-timeout=300", "-p", "no:cacheprovider", "notebooks"]],
 }

@@ -90,7 +90,7 @@ def test_demo_writes_files_that_parse(demo):
     assert (demo.folder / "company" / "cpi.yaml").is_file()
 
 
-def test_demo_prints_every_verdict_beside_the_truth(demo):
+def test_demo_prints_every_verdict_beside_the_truth(demo):  # G08
     assert "12 of 12 verdicts agree with the truth." in demo.out
     for row in table(demo.folder / "truth.csv"):
         assert row["link"] in demo.out
@@ -102,7 +102,7 @@ def test_demo_prints_every_verdict_beside_the_truth(demo):
     assert "\r" not in demo.out
 
 
-def test_same_seed_gives_the_same_verdicts_and_another_confirms_nothing_untrue(demo, cpi, tmp_path):
+def test_same_seed_gives_the_same_verdicts_and_another_confirms_nothing_untrue(demo, cpi, tmp_path):  # G08
     seed = re.search(r"seed (\d+)", demo.out).group(1)
     again = cpi("demo", "--out", tmp_path / "again", "--seed", seed, "--quiet")
     assert again.code == 0
@@ -120,7 +120,7 @@ def test_same_seed_gives_the_same_verdicts_and_another_confirms_nothing_untrue(d
     assert first != {row["link"]: row["effect"] for row in table(tmp_path / "again" / "verdicts.csv")}
 
 
-def test_interrupted_demo_leaves_nothing(cpi_process, tmp_path):
+def test_interrupted_demo_leaves_nothing(cpi_process, tmp_path):  # G11
     (tmp_path / "kept").mkdir()
     for out in ("new/report", "kept"):
         ran = cpi_process("demo", "--out", out, cwd=tmp_path, interrupt_after=3.0)
@@ -145,7 +145,7 @@ def test_interrupted_demo_leaves_nothing(cpi_process, tmp_path):
     ],
 )
 @pytest.mark.parametrize("command", ["demo", "run"])
-def test_out_that_cannot_be_written_is_refused_before_anything_is_computed(
+def test_out_that_cannot_be_written_is_refused_before_anything_is_computed(  # G02 G03
     command, out, found, cpi, write_shop, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -213,7 +213,7 @@ def test_draft_of_a_killed_run_is_cleared(cpi, write_shop):
         ),
     ],
 )
-def test_wrong_use_shows_the_usage(cpi, arguments, found):
+def test_wrong_use_shows_the_usage(cpi, arguments, found):  # G01
     ran = cpi(*arguments)
     check_refused(ran, found, "Usage: cpi", "--help")
 
@@ -241,7 +241,7 @@ def test_help_loads_nothing_heavy():
     assert (ran.returncode, ran.stderr) == (0, "")
 
 
-def test_output_is_the_same_in_every_locale(cpi_process, trial):
+def test_output_is_the_same_in_every_locale(cpi_process, trial):  # G13
     trial.write_text(trial.read_text().replace("won", "gewonnen für uns"), encoding="utf-8")
     given = ("compare", trial, "--arm", "variant", "--control", "0", "--outcome", "gewonnen für uns")
     languages = ({"LC_ALL": "C", "LANG": "C"}, {"LC_ALL": "de_DE.UTF-8", "LANG": "de_DE.UTF-8"})
@@ -333,7 +333,7 @@ def test_register_freezes_once(cpi, write_shop):
     check_refused(cpi("register", "nonsense", "--project", root), "nonsense")
 
 
-def test_run_reports_once_and_appends_to_the_ledger(cpi, write_shop, tmp_path):
+def test_run_reports_once_and_appends_to_the_ledger(cpi, write_shop, tmp_path):  # G04
     root, before = write_shop(), content(tmp_path)
     plan = cpi("run", "2026Q2", "--project", root, "--dry-run")
     assert (plan.code, content(tmp_path)) == (0, before)
@@ -363,7 +363,7 @@ def test_run_reports_once_and_appends_to_the_ledger(cpi, write_shop, tmp_path):
     assert cpi("ledger", "verify", "--project", root, "--anchor", "9:" + "0" * 64).code == 1
 
 
-def test_paths_are_those_of_the_project_wherever_it_is_started(cpi, write_shop, tmp_path, monkeypatch):
+def test_paths_are_those_of_the_project_wherever_it_is_started(cpi, write_shop, tmp_path, monkeypatch):  # G12
     root = write_shop()
     (tmp_path / "else").mkdir()
     monkeypatch.chdir(tmp_path / "else")
@@ -390,7 +390,7 @@ def test_tampered_ledger_is_named_and_stops_the_run(cpi, write_shop):
     assert content(root) == before
 
 
-def test_broken_sample_ratio_blocks_the_link_and_exits_3(cpi, write_shop):
+def test_broken_sample_ratio_blocks_the_link_and_exits_3(cpi, write_shop):  # C04
     root = write_shop(share=0.6)
     ran = cpi("run", "2026Q2", "--project", root)
     assert (ran.code, ran.err) == (3, "")
@@ -405,19 +405,19 @@ DATA = "data/quotes.csv"
 @pytest.mark.parametrize(
     ("quarter", "replacement", "found"),
     [
-        ("2026Q5", (), ["'2026Q5' is not a quarter", "2026Q4"]),
-        ("2020Q1", (), ["no indicator has data", "2026-01-01"]),
-        ("2026Q2", ("cpi.yaml", "fdr: 0.10", "fdr: 5"), ["cpi.yaml:2", "Did you mean 0.05?"]),
-        ("2026Q2", ("cpi.yaml", "fdr: 0.10", "fdr: 0"), ["cpi.yaml:2", "between 0 and 1"]),
-        ("2026Q2", ("cpi.yaml", "fdr: 0.10", "fdr: -1"), ["cpi.yaml:2", "between 0 and 1"]),
-        ("2026Q2", ("cpi.yaml", "fdr: 0.10", "fdr: five"), ["cpi.yaml:2", "five"]),
+        ("2026Q5", (), ["'2026Q5' is not a quarter", "2026Q4"]),  # G05
+        ("2020Q1", (), ["no indicator has data", "2026-01-01"]),  # G06
+        ("2026Q2", ("cpi.yaml", "fdr: 0.10", "fdr: 5"), ["cpi.yaml:2", "Did you mean 0.05?"]),  # G07
+        ("2026Q2", ("cpi.yaml", "fdr: 0.10", "fdr: 0"), ["cpi.yaml:2", "between 0 and 1"]),  # G07
+        ("2026Q2", ("cpi.yaml", "fdr: 0.10", "fdr: -1"), ["cpi.yaml:2", "between 0 and 1"]),  # G07
+        ("2026Q2", ("cpi.yaml", "fdr: 0.10", "fdr: five"), ["cpi.yaml:2", "five"]),  # G07
         ("2026Q2", ("cpi.yaml", "data/quotes.csv", "postgres://ann:s3cret@host/db"), ["cpi.yaml:4", "remote"]),
         ("2026Q2", ("cpi.yaml", "data/quotes.csv", "data/gone.csv"), ["gone.csv"]),
         ("2026Q2", ("cpi.yaml", "data/quotes.csv", "../quotes.csv"), ["cpi.yaml:4"]),
         ("2026Q2", (DATA, "2026-01-01 09:00:00", "banana"), ["quotes", "'requested_at' is text"]),
         ("2026Q2", (DATA, ",1,mail@example.org", ",yes,mail@example.org"), ["won"]),
         ("2026Q2", (DATA, "customer_id,requested_at", "client,requested_at"), ["customer_id"]),
-        ("2026Q2", ("data/assignments.csv", ",auto,", ",automatic,"), ["experiment auto_quote_2026q2", "'automatic'"]),
+        ("2026Q2", ("data/assignments.csv", ",auto,", ",automatic,"), ["experiment auto_quote_2026q2", "'automatic'"]),  # C06
         ("2026Q2", ("data/assignments.csv", "experiment,", "trial,"), ["experiment"]),
         ("2026Q2", ("experiments/trial.yaml", "lever: auto_quote", "lever: auto_qoute"), ["experiments/trial.yaml", "auto_quote"]),
         ("2026Q2", ("experiments/trial.yaml", '["quote_hours -> win_rate"]', '["quote_hours -> churn"]'), ["experiments/trial.yaml", "churn"]),
@@ -524,7 +524,7 @@ def test_progress_bar_goes_to_the_terminal_only(cpi, write_shop, monkeypatch):
     assert cpi("run", "2026Q2", "--project", root, "--force", "--quiet").err == ""
 
 
-def test_deck_is_written_on_request_and_its_extra_is_named_where_absent(cpi, write_shop, monkeypatch):
+def test_deck_is_written_on_request_and_its_extra_is_named_where_absent(cpi, write_shop, monkeypatch):  # G09
     root = write_shop()
     assert cpi("run", "2026Q2", "--project", root, "--deck").code in (0, 3)
     assert (root / "reports" / "2026Q2" / "review.pptx").read_bytes()[:2] == b"PK"

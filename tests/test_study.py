@@ -105,7 +105,7 @@ def test_running_experiments_are_in_the_review_without_effects(write_shop):
         assert review.verdicts[0].trials == 0
 
 
-def test_unregistered_analysis_is_exploratory_for_good(study):
+def test_unregistered_analysis_is_exploratory_for_good(study):  # C07
     (early,) = study.analyze(TRIAL, as_of=JUNE)
     assert early.exploratory == "the link was not registered before the analysis"
     study.register(LINK)
@@ -114,7 +114,7 @@ def test_unregistered_analysis_is_exploratory_for_good(study):
     assert [verdict.verdict.value for verdict in study.judge("2026Q2")] == ["inconclusive"]
 
 
-def test_registration_edited_after_the_analysis_makes_it_exploratory(study):
+def test_registration_edited_after_the_analysis_makes_it_exploratory(study):  # C08
     first = study.register(LINK)
     study.analyze(TRIAL, as_of=JUNE)
     assert study.judge("2026Q2")[0].verdict.value == "confirmed"
@@ -133,7 +133,7 @@ def test_run_after_an_edit_of_the_claim_does_not_confirm_it(study):
         assert edited.run("2026Q2").verdicts[0].verdict == "inconclusive"
 
 
-def test_kpi_that_was_not_registered_is_exploratory(write_shop):
+def test_kpi_that_was_not_registered_is_exploratory(write_shop):  # C09
     spend = """  - id: quote_count
     label: Quotes
     unit: count
@@ -164,7 +164,7 @@ def test_failed_run_leaves_no_row_and_names_the_experiment(write_shop):
 
 
 @pytest.mark.parametrize(("step", "rows"), [("measuring", 0), ("past data", 1), (TRIAL, 1), ("judging", 1)])
-def test_interrupted_run_leaves_claims_but_no_result(study, step, rows):
+def test_interrupted_run_leaves_claims_but_no_result(study, step, rows):  # G11
     def interrupt(text):
         if text == step:
             raise KeyboardInterrupt
@@ -245,7 +245,7 @@ kpis:"""
         assert study.judge("2026Q2")[0].verdict.value != "confirmed"
 
 
-def test_constant_kpi_has_no_verdict_and_says_so(write_shop):
+def test_constant_kpi_has_no_verdict_and_says_so(write_shop):  # C10
     with Study.open(write_shop(("catalog/shop.yaml", "value: won}", "value: won * 0}"))) as study:
         review = study.run("2026Q2")
         assert [row.verdict for row in review.verdicts] == ["blocked"]

@@ -72,7 +72,7 @@ def row(verdicts, tried, *, catalog=CATALOG, who="sales", levels=None):
     return next(r for r in found.rows if r.team == who and r.cpi == "quote_hours")
 
 
-def test_one_row_per_outcome_and_team_with_a_lever_and_one_for_an_outcome_without():
+def test_one_row_per_outcome_and_team_with_a_lever_and_one_for_an_outcome_without():  # A14
     found = charter(CATALOG, [], [])
     assert [(r.team, r.cpi, r.standing) for r in found.rows] == [
         ("sales", "quote_hours", Standing.NOT_YET), ("it", "quote_hours", Standing.NOT_YET), ("", "friends", Standing.NO_LEVER),

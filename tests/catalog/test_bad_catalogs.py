@@ -163,7 +163,7 @@ def test_words_that_older_yaml_takes_for_truth_stay_text(write_catalog):
     assert load_catalog(write_catalog(("label: Win rate", "label: yes"))).kpi("win_rate").label == "yes"
 
 
-def test_empty_scalar_and_missing_file_have_three_texts(tmp_path):
+def test_empty_scalar_and_missing_file_have_three_texts(tmp_path):  # A07
     (tmp_path / "empty.yaml").write_text("# nothing\n")
     (tmp_path / "scalar.yaml").write_text("hello\n")
     texts = []
@@ -177,7 +177,7 @@ def test_empty_scalar_and_missing_file_have_three_texts(tmp_path):
     assert "does not exist" in texts[2]
 
 
-def test_circle_over_two_indicators_is_printed_once(write_catalog):
+def test_circle_over_two_indicators_is_printed_once(write_catalog):  # A09
     path = write_catalog(
         ("table: quotes, entity: customer_id, at: quoted_at", "table: win_rate, entity: customer_id, at: quoted_at"),
         (
@@ -281,12 +281,12 @@ def test_valid_catalog_has_no_finding(write_catalog):
     assert load_catalog(write_catalog()).lint() == ()
 
 
-def test_hostile_names_are_cleaned_and_kept(write_catalog):
+def test_hostile_names_are_cleaned_and_kept(write_catalog):  # A16
     catalog = load_catalog(write_catalog(("label: Fast Quote", 'label: "Fast\u202e\n\n      Quote \U0001f600 \\a"')))
     assert catalog.cpi("quote_hours").label == "Fast Quote \U0001f600 �"
 
 
-def test_ten_thousand_links_load_quickly_and_their_cost_is_told(tmp_path):
+def test_ten_thousand_links_load_quickly_and_their_cost_is_told(tmp_path):  # A18
     header = (
         "cpis:\n"
         + "".join(

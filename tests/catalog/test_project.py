@@ -31,7 +31,7 @@ def folder(tmp_path):
     return root
 
 
-def test_settings_and_paths_are_relative_to_the_folder(folder, tmp_path, monkeypatch):
+def test_settings_and_paths_are_relative_to_the_folder(folder, tmp_path, monkeypatch):  # G12
     monkeypatch.chdir(tmp_path)
     project = load_project("shop")
     monkeypatch.chdir("/")
@@ -48,11 +48,11 @@ def test_settings_and_paths_are_relative_to_the_folder(folder, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("old", "new", "line", "parts"),
     [
-        ("fdr: 0.05", "fdr: 5", 5, ["`fdr: 5.0` is not between 0 and 1", "Did you mean 0.05?"]),
-        ("fdr: 0.05", "fdr: 1", 5, ["Did you mean 0.01?"]),
-        ("fdr: 0.05", "fdr: 0", 5, ["Did you mean 0.1?"]),
-        ("fdr: 0.05", "fdr: -1", 5, ["not between 0 and 1"]),
-        ("fdr: 0.05", "fdr: five", 5, ["the text 'five'; a number is needed"]),
+        ("fdr: 0.05", "fdr: 5", 5, ["`fdr: 5.0` is not between 0 and 1", "Did you mean 0.05?"]),  # G07
+        ("fdr: 0.05", "fdr: 1", 5, ["Did you mean 0.01?"]),  # G07
+        ("fdr: 0.05", "fdr: 0", 5, ["Did you mean 0.1?"]),  # G07
+        ("fdr: 0.05", "fdr: -1", 5, ["not between 0 and 1"]),  # G07
+        ("fdr: 0.05", "fdr: five", 5, ["the text 'five'; a number is needed"]),  # G07
         ("fdr:", "fdrr:", 5, ["unknown key `fdrr`", "Did you mean 'fdr'?"]),
         ("name: shop", "root: /", 1, ["unknown key `root`"]),
         ("name: shop", "name: My Shop", 1, ["not a short name"]),
@@ -119,7 +119,7 @@ def test_sources_are_checked_again_when_they_are_used(folder, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["2026Q5", "2026Q0", "Q4", "26Q4", "2026", "", "2026Q4x", "9999Q4", "0000Q1"])
-def test_what_is_no_quarter_is_refused(text):
+def test_what_is_no_quarter_is_refused(text):  # G05
     with pytest.raises(DesignError, match=r"not a quarter(.|\n)*2026Q4"):
         Quarter.parse(text)
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy import special
 
+from cpi_experiments.display import plain
 from cpi_experiments.estimate import EffectPair
 from cpi_experiments.evidence.case import Case, Trialed, Weighed, broken, weigh
 from cpi_experiments.stats.fieller import breakdown
@@ -121,7 +122,7 @@ def test_margin_says_how_much_of_a_material_lift_could_be_direct(planned):
 
 def test_expected_sign_turns_the_kpi_round():
     plus, minus = weigh(case(trial(cov=0.1))), weigh(case(trial(y=-20.0, cov=-0.1), sign=-1))
-    assert plus == minus
+    assert plain(plus) == plain(minus)
 
 
 def test_levers_are_counted_not_trials():

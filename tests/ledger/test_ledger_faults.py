@@ -57,7 +57,7 @@ print(json.dumps([len(acknowledged), len(set(acknowledged) - hashes), intact, le
 
 
 @POSIX
-def test_a_killed_writer_loses_no_acknowledged_row(path):
+def test_a_killed_writer_loses_no_acknowledged_row(path):  # F01
     acknowledged, lost, intact, kept = run(KILLED, path, 20)
     assert acknowledged >= 10
     assert lost == 0
@@ -75,7 +75,7 @@ for i in range(50):
 """
 
 
-def test_four_writers_keep_every_row_in_one_chain(path):
+def test_four_writers_keep_every_row_in_one_chain(path):  # F04
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path), str(i)]) for i in range(4)]
     assert [writer.wait(timeout=120) for writer in writers] == [0] * 4
     ledger = Ledger(path, mode="read")
@@ -164,13 +164,13 @@ def check_full(path, limit):
 
 
 @POSIX
-def test_a_file_size_limit_records_nothing_and_keeps_earlier_rows(path):
+def test_a_file_size_limit_records_nothing_and_keeps_earlier_rows(path):  # F02
     check_full(path, 200_000)
     assert Ledger(path).append("after", "x", {}).seq > 1
 
 
 @POSIX
-def test_a_full_disk_records_nothing_and_keeps_earlier_rows(tmp_path):
+def test_a_full_disk_records_nothing_and_keeps_earlier_rows(tmp_path):  # F02
     small = tmp_path / "small"
     small.mkdir()
     if (
@@ -223,7 +223,7 @@ print(json.dumps([said, len(reader.rows()), reader.verify(), os.listdir(os.path.
 
 
 @POSIX
-def test_a_read_only_folder_can_be_read_and_not_written():
+def test_a_read_only_folder_can_be_read_and_not_written():  # F03
     folder = Path(tempfile.mkdtemp())  # not under tmp_path, whose parents only their owner may enter
     folder.chmod(0o755)
     try:

@@ -511,7 +511,7 @@ def test_what_is_not_a_table_is_refused(sources):
         Tables(sources)
 
 
-def test_memory_limit_says_what_to_do():
+def test_memory_limit_says_what_to_do():  # G14
     with (
         Tables({"a": pd.DataFrame({"x": [1]})}, memory_limit="20MB") as tables,
         pytest.raises(DataError, match=r"more memory than its limit\.\s+Raise memory_limit"),
@@ -524,7 +524,7 @@ def test_unreadable_settings_are_refused():
         Tables({}, memory_limit="a lot")
 
 
-def test_old_engines_are_refused_with_the_pin():
+def test_old_engines_are_refused_with_the_pin():  # G10
     with pytest.raises(DataError, match=r'duckdb 1\.5\.6 is too old.\s+Install "duckdb>=2\.0"'):
         check_version("1.5.6")
 

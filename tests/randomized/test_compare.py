@@ -190,13 +190,13 @@ def test_labels_may_be_numbers_texts_or_booleans(frame: pd.DataFrame, labels: tu
 # -- bad input -------------------------------------------------------------------------------------------------------
 
 
-def test_c01_one_arm_is_no_experiment(frame: pd.DataFrame) -> None:
+def test_c01_one_arm_is_no_experiment(frame: pd.DataFrame) -> None:  # C01
     with pytest.raises(DataError, match="needs at least two arms; found 'manual' only"):
         run(frame[frame["arm"] == "manual"])
 
 
 @pytest.mark.parametrize("units", [0, 1])
-def test_c02_an_arm_without_variance_is_refused(frame: pd.DataFrame, units: int) -> None:
+def test_c02_an_arm_without_variance_is_refused(frame: pd.DataFrame, units: int) -> None:  # C02
     rows = np.flatnonzero(frame["arm"] == "auto")
     frame["revenue"] = frame["revenue"].mask(frame.index.isin(rows[units:]))
     with pytest.raises(EstimationError, match=f"the treatment arm has {units} unit") as caught:
@@ -205,7 +205,7 @@ def test_c02_an_arm_without_variance_is_refused(frame: pd.DataFrame, units: int)
 
 
 @pytest.mark.parametrize(("both", "blocks"), [(2, False), (50, True)])
-def test_c03_units_in_several_arms_are_found_left_out_and_judged(*, both: int, blocks: bool) -> None:
+def test_c03_units_in_several_arms_are_found_left_out_and_judged(*, both: int, blocks: bool) -> None:  # C03
     rng = np.random.default_rng(4)
     frame = pd.DataFrame({"u": np.arange(1000), "arm": np.arange(1000) % 2, "y": rng.normal(size=1000)})
     again = frame.head(both).assign(arm=1 - frame["arm"].head(both), y=99.0)
@@ -226,7 +226,7 @@ def test_all_units_in_several_arms_leave_nothing() -> None:
         compare(frame, arm="arm", control=0, outcomes="y", unit="u")
 
 
-def test_c04_and_c05_sample_ratios_of_a_million() -> None:
+def test_c04_and_c05_sample_ratios_of_a_million() -> None:  # C04 C05
     y = np.tile([0.0, 1.0], 500_000)
     for treated, blocks in ((510_000, True), (500_300, False)):
         arm = np.repeat([1, 0], [treated, 1_000_000 - treated])
@@ -236,7 +236,7 @@ def test_c04_and_c05_sample_ratios_of_a_million() -> None:
         assert integrity.p_value == pytest.approx(expected, rel=2e-2)
 
 
-def test_c06_a_label_outside_the_plan_is_refused(frame: pd.DataFrame) -> None:
+def test_c06_a_label_outside_the_plan_is_refused(frame: pd.DataFrame) -> None:  # C06
     frame.loc[3, "arm"] = "autoo"
     with pytest.raises(DataError, match="arm 'autoo' is not in the allocation"):
         run(frame, allocation={"manual": 1, "auto": 1})
@@ -244,7 +244,7 @@ def test_c06_a_label_outside_the_plan_is_refused(frame: pd.DataFrame) -> None:
         run(frame, allocation={"manual": 1, "auto": 1, "autoo": 1, "semi": 1})
 
 
-def test_c10_a_constant_outcome_has_no_p_value(frame: pd.DataFrame) -> None:
+def test_c10_a_constant_outcome_has_no_p_value(frame: pd.DataFrame) -> None:  # C10
     row = run(frame, outcomes="fixed").iloc[0]
     assert row["status"] == "failed"
     for name in ("std_error", "ci_low", "ci_high", "p_value", "rel_effect", "rel_ci_low", "rel_ci_high"):
@@ -253,7 +253,7 @@ def test_c10_a_constant_outcome_has_no_p_value(frame: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("call", [{}, {"covariates": ["before"]}, {"strata": "region"}, {"cluster": "team"}])
-def test_c11_constants_that_differ_between_arms_are_not_proof(frame: pd.DataFrame, call: dict) -> None:
+def test_c11_constants_that_differ_between_arms_are_not_proof(frame: pd.DataFrame, call: dict) -> None:  # C11
     frame["level"] = np.where(frame["arm"] == "auto", 0.3, 0.1)
     found = compare(frame, **{**PLAIN, "outcomes": "level"}, **call)
     estimate = found["level"].estimate

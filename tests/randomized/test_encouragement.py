@@ -122,7 +122,7 @@ def test_the_sample_ratio_is_that_of_the_plan(measure, arms) -> None:
 
 
 @pytest.mark.parametrize(("both", "blocks"), [(3, False), (20, True)])
-def test_customers_in_several_arms_are_reported_from_the_measurement(measure, arms, both, blocks) -> None:
+def test_customers_in_several_arms_are_reported_from_the_measurement(measure, arms, both, blocks) -> None:  # C03
     frames = tables_of(arms)
     again = frames["assignments"].head(both).assign(arm=np.where(arms[:both] == "auto", "manual", "auto"))
     data = measure(tables_of(arms, extra=again))
@@ -155,7 +155,7 @@ def test_three_arms_are_refused_not_reduced_to_the_first(measure) -> None:
     assert len(check_integrity(data, experiment, outcomes=("win_rate",))) == 3
 
 
-def test_an_arm_outside_the_plan_is_refused(measure, arms) -> None:
+def test_an_arm_outside_the_plan_is_refused(measure, arms) -> None:  # C06
     arms[0] = "autoo"
     with pytest.raises(DataError, match="arm 'autoo' is not in the allocation"):
         check_integrity(measure(tables_of(arms)), plan())

@@ -124,7 +124,7 @@ def test_any_number_of_links_gives_a_whole_page(quarter, links):
     assert ("No link has a verdict yet." in " ".join(seen.text)) == (links == 0)
 
 
-def test_any_name_survives_as_text_and_does_nothing(quarter, hostile):
+def test_any_name_survives_as_text_and_does_nothing(quarter, hostile):  # A16
     seen = check_harmless(page(quarter.named_review(hostile, hostile)))
     name = words_of(clean_text(hostile))
     assert name in words_of(" ".join(seen.column("verdicts", "Link")).replace("→", " "))
@@ -139,7 +139,7 @@ def test_the_same_review_gives_the_same_bytes(quarter, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_failed_write_leaves_the_old_page_and_no_draft(review, tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_old_page_and_no_draft(review, tmp_path, monkeypatch):  # G04
     target = tmp_path / "review.html"
     target.write_text("old")
 

@@ -35,7 +35,7 @@ def test_many_links_are_written_as_numbered_maps(quarter, tmp_path):
     assert len(names) == 12
 
 
-def test_any_name_gives_whole_pictures(quarter, hostile, tmp_path):
+def test_any_name_gives_whole_pictures(quarter, hostile, tmp_path):  # A16
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CpiWarning)  # fonts differ from machine to machine
         paths = write_pictures(quarter.named_review(hostile, hostile), tmp_path)

@@ -144,7 +144,7 @@ def test_any_number_of_links_gives_a_whole_deck(quarter, links, tmp_path):
     assert any("continued 2/8" in text for text in said(deck)) == (links == 60)
 
 
-def test_any_name_survives_as_text(quarter, hostile, tmp_path):
+def test_any_name_survives_as_text(quarter, hostile, tmp_path):  # A16
     review = quarter.named_review(hostile, hostile)
     deck = read_deck(review, tmp_path)
     check_laws(deck, review)
