@@ -133,7 +133,9 @@ def run(quarter: str, folder: str, out: str | None, *, force: bool, dry_run: boo
 @app.command()
 @click.option("--out", default="cpi-demo", metavar="DIR", help="Folder to write; default: cpi-demo.")
 @click.option("--seed", default=2026, type=click.IntRange(min=0), help="Seed of the company; default 2026.")
-@click.option("--size", default="small", type=click.Choice(["small", "medium"]), help="How many customers.")
+@click.option(
+    "--size", default="small", type=click.Choice(["small", "medium"]), help="How many customers; default small."
+)
 @click.option("--force", is_flag=True, help="Replace an earlier demo.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def demo(out: str, seed: int, size: str, *, force: bool, quiet: bool) -> None:
@@ -164,7 +166,7 @@ def demo(out: str, seed: int, size: str, *, force: bool, quiet: bool) -> None:
 @click.option("--arm", required=True, help="Column of the arm.")
 @click.option("--control", required=True, help="Label of the control arm.")
 @click.option("--increment", default=1.0, show_default=True, help="Raw CPI units per step; negative: lower is better.")
-@click.option("--covariate", "covariates", multiple=True, help="Column measured before the assignment.")
+@click.option("--covariate", "covariates", multiple=True, help="Column measured before; may be repeated.")
 @click.option("--cluster", default=None, help="Column of the randomised group.")
 @click.option("--confidence-level", default=0.95, show_default=True)
 def link(data: str, kpi: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - the options of the door, as named
@@ -180,7 +182,7 @@ def link(data: str, kpi: tuple[str, ...], **options: Any) -> None:  # noqa: ANN4
 @click.option("--arm", required=True, help="Column of the arm.")
 @click.option("--control", required=True, help="Label of the control arm.")
 @click.option("--outcome", "outcomes", required=True, multiple=True, help="Column of an outcome; may be repeated.")
-@click.option("--covariate", "covariates", multiple=True, help="Column measured before the assignment.")
+@click.option("--covariate", "covariates", multiple=True, help="Column measured before; may be repeated.")
 @click.option("--cluster", default=None, help="Column of the randomised group.")
 @click.option("--confidence-level", default=0.95, show_default=True)
 def compare(data: str, outcomes: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - the options of the door
@@ -275,7 +277,8 @@ def _write_report(review: Review, folder: Path, *, truth: Sequence[dict[str, Any
     write_json(review, folder / "review.json")
     write_tables(review, folder)
     write_pictures(review, folder)
-    return truth_table(review.verdicts, truth) if truth else verdict_table(review.verdicts)
+    width = min(max(shutil.get_terminal_size().columns, 80), 100) if sys.stdout.isatty() else 100
+    return truth_table(review.verdicts, truth, width=width) if truth else verdict_table(review.verdicts, width=width)
 
 
 def _written(review: Review, target: Path) -> str:

@@ -101,6 +101,8 @@ class Study:
     def tables(self) -> Tables:
         """The event tables, opened at first use."""
         if self._tables is None:
+            for table in self.project.sources:
+                self.project.source_files(table)  # a missing file is told in the words of cpi.yaml
             self._tables = Tables(dict(self.project.sources), root=self.project.root)
         return self._tables
 

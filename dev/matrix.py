@@ -29,11 +29,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "matrix.md"
-TESTS = ("pytest", "-q", "-n", "2", "-m", "not slow", "tests", "cpi_experiments")
+TESTS = ("pytest", "-q", "-n", "2", "--dist", "loadgroup", "-m", "not slow", "tests", "cpi_experiments")
 SPARK = ("pytest", "-q", "-rs", "tests/measure/test_engine_spark.py")
 SLOW = ("pytest", "-q", "-m", "slow", "tests", "cpi_experiments")
 DOCS = ("mkdocs", "build", "--strict", "--site-dir", "{folder}/site")
-SHOWN = ("numpy", "scipy", "pandas", "duckdb", "statsmodels", "pydantic", "pyspark")
+SHOWN = ("numpy", "scipy", "pandas", "duckdb", "statsmodels", "pydantic", "pyspark", "mkdocs-material")
 FLOOR = re.compile(r"^([A-Za-z0-9._-]+).*?>=([0-9.]+)")
 COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 HEAD = "| step | date | Python | versions | result |\n|---|---|---|---|---|\n"
@@ -51,14 +51,14 @@ class Step:
 
 
 def floors() -> tuple[str, ...]:
-    """Turn each ``>=X`` of the project's dependencies into ``==X``, whatever its patch.
+    """Turn each ``>=X`` of the project's dependencies into ``==X``, whatever its patch where X names none.
 
-    >>> [pin for pin in floors() if pin.startswith("pydantic")]
-    ['pydantic==2.10.*']
+    >>> [pin for pin in floors() if pin.startswith("py")]
+    ['pyyaml==6.0.2', 'pydantic==2.10.*']
     """
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
     found = [FLOOR.match(line) for line in wanted]
-    return tuple(f"{match[1]}=={'.'.join(match[2].split('.')[:2])}.*" for match in found if match)
+    return tuple(f"{match[1]}=={match[2]}{'.*' if match[2].count('.') < 2 else ''}" for match in found if match)
 
 
 def steps() -> dict[str, Step]:
@@ -141,7 +141,7 @@ def write_page(rows: dict[str, str]) -> None:
     found = {**kept, **rows}
     lines = [found[name] for name in steps() if name in found]
     PAGE.parent.mkdir(exist_ok=True)
-    text = "# Where the tests pass\n\nMade by `python dev/matrix.py --write`.\n\n"
+    text = "# Where the tests pass\n\nWhat the steps of `python dev/matrix.py` gave, on the day named.\n\n"
     PAGE.write_text(text + HEAD + "\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -530,3 +530,12 @@ def test_deck_is_written_on_request_and_its_extra_is_named_where_absent(cpi, wri
     assert (root / "reports" / "2026Q2" / "review.pptx").read_bytes()[:2] == b"PK"
     monkeypatch.setitem(sys.modules, "pptx", None)
     check_refused(cpi("run", "2026Q2", "--project", root, "--deck", "--force"), "cpi-experiments[report]")
+
+
+def test_table_keeps_to_a_narrow_terminal(cpi, write_shop, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    ran = cpi("run", "2026Q2", "--project", write_shop(), "--quiet")
+    table = ran.out.split("\n\n")[0].splitlines()
+    assert len(table) >= 3
+    assert max(map(len, table)) <= 80

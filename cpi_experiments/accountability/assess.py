@@ -123,9 +123,8 @@ def _row(
     reasons = [_move_reason(own, moved=moved, step=cpi.step), _link_reason(best, verdicts)]
     level = levels.get(cpi.id, math.nan)
     if not (moved and best is not None):
-        return Accountability(
-            team=team.id, cpi=cpi.id, standing=Standing.NOT_YET, reasons=tuple(reasons), baseline=level
-        )
+        missing = tuple(reversed(reasons)) if moved else tuple(reasons)  # what is missing stands first
+        return Accountability(team=team.id, cpi=cpi.id, standing=Standing.NOT_YET, reasons=missing, baseline=level)
     steps = _steps(cpi, level, max(i.move for i in tried))
     gains = _gains(best, steps)
     kpi = catalog.kpi(best.link.kpi_id)

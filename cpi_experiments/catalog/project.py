@@ -247,7 +247,10 @@ def _matches(root: Path, pattern: str) -> list[Path]:
 
 
 def _check_inside(root: Path, path: Path, name: str) -> None:
-    real = path.resolve()
+    try:
+        real = path.resolve()
+    except (OSError, RuntimeError) as error:  # a loop of links; Python 3.13 leaves it as it is
+        raise CatalogError(f"{name} is no usable path ({error})", advice="Name a file in the project.") from None
     if not real.is_relative_to(root.resolve()):
         raise CatalogError(
             f"{name} leads outside the project folder, to {str(real)!r}",

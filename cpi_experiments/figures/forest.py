@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from matplotlib.patches import Rectangle
@@ -61,6 +61,7 @@ class _Mark:
     text: str
 
 
+_LINE = 0.2  # height of a line of text, inches
 _CIRCLE = _Mark(name="experiment", shape="o", size=8, colour=EXPERIMENT, text=EXPERIMENT)
 _DIAMOND = _Mark(name="past data", shape="D", size=6.5, colour=PAST, text=PAST_TEXT)
 
@@ -113,6 +114,12 @@ def forest(rows: Sequence[ForestRow], *, title: str, axis_label: str, narrow: bo
     [10.0, 2.4]
     """
     frame = _NARROW if narrow else _WIDE
+    heading, footing = fold(title, frame.fold_title, lines=4), fold(axis_label, frame.fold_foot, lines=6)
+    frame = replace(
+        frame,
+        head=max(frame.head, (0.8 if narrow else 0.7) + _LINE * (heading.count("\n") + 1)),
+        foot=max(frame.foot, 0.4 + _LINE * (footing.count("\n") + 1)),
+    )
     count = max(len(rows), 1)
     figure = new_figure(frame.width, frame.head + frame.row * count + frame.foot)
     sheet = paper(figure)
@@ -123,10 +130,10 @@ def forest(rows: Sequence[ForestRow], *, title: str, axis_label: str, narrow: bo
         _draw_row(axes, row, place, frame=frame)
     if not rows:
         write(axes, (0, 0), "No link to show", lettering=Lettering(size=frame.text, colour=QUIET, align="center"))
-    _write_head(sheet, title, frame=frame)
+    _write_head(sheet, heading, frame=frame)
     below = Lettering(size=frame.text, colour=QUIET, align="center", valign="top")
     middle = (frame.left + frame.width - frame.right) / 2
-    write(sheet, (middle, frame.foot - 0.36), fold(axis_label, frame.fold_foot, lines=4), lettering=below)
+    write(sheet, (middle, frame.foot - 0.36), footing, lettering=below)
     return figure
 
 
@@ -203,12 +210,12 @@ def _plot_mark(axes: Axes, at: tuple[float, float], *, mark: _Mark) -> None:
     drawn.set_label(mark.name)
 
 
-def _write_head(sheet: Axes, title: str, *, frame: _Frame) -> None:
+def _write_head(sheet: Axes, heading: str, *, frame: _Frame) -> None:
     top = sheet.get_ylim()[1]
-    heading = Lettering(size=frame.text + 1.5, bold=True, valign="top")
-    write(sheet, (0.1, top - 0.08), fold(title, frame.fold_title, lines=2), lettering=heading)
+    bold = Lettering(size=frame.text + 1.5, bold=True, valign="top")
+    write(sheet, (0.1, top - 0.08), heading, lettering=bold)
     keys = ((_CIRCLE, "experiment"), (_DIAMOND, "past data"))
-    y = top - (0.68 if frame.narrow else 0.55)
+    y = top - (0.28 if frame.narrow else 0.35) - _LINE * (heading.count("\n") + 1)
     for (mark, word), x in zip(keys, (0.2, 1.45 if frame.narrow else 1.6), strict=True):
         _plot_mark(sheet, (x, y), mark=mark)
         sheet.lines[-1].set_label("key")

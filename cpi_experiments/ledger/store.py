@@ -268,9 +268,13 @@ class Ledger:
 
 def _resolve(path: str | Path) -> Path:
     try:
-        return Path(path).resolve()
-    except (OSError, RuntimeError, TypeError, ValueError) as error:  # a loop of links; a NUL in the name
+        found = Path(path).resolve()
+        looped = found.is_symlink()  # Python 3.13 leaves a loop of links as it is, those before raise
+    except (OSError, RuntimeError, TypeError, ValueError) as error:  # a NUL in the name, a name too long
         raise LedgerError(f"{str(path)!r} is no usable path ({error})", advice="Name a file.") from None
+    if looped:
+        raise LedgerError(f"{str(path)!r} is no usable path (a loop of links)", advice="Name a file.")
+    return found
 
 
 # -- one row ---------------------------------------------------------------------------------------------------------

@@ -48,9 +48,12 @@ def find_files(source: str | Path, *, root: Path | None = None) -> tuple[Path, .
         scheme = text.split("://", 1)[0]
         raise DataError(f"a {scheme} address is not a local file", advice="Copy the data to a CSV or Parquet file.")
     path = (root or Path.cwd()) / text
-    is_pattern = any(sign in text for sign in "*?[") and not path.exists()
-    found = sorted(glob.glob(str(path), recursive=True)) if is_pattern else [str(path)]  # noqa: PTH207 - absolute patterns
-    files = tuple(Path(name).resolve() for name in found if not is_pattern or Path(name).is_file())
+    try:
+        is_pattern = not path.exists() and any(sign in text for sign in "*?[")
+        found = sorted(glob.glob(str(path), recursive=True)) if is_pattern else [str(path)]  # noqa: PTH207 - absolute patterns
+        files = tuple(Path(name).resolve() for name in found if not is_pattern or Path(name).is_file())
+    except (OSError, RuntimeError) as error:  # a name too long, a loop of links; Python 3.13 finds no file there
+        raise DataError(f"no usable path ({error})", where=text, advice="Name a CSV or Parquet file.") from None
     if not files:
         raise DataError("no file matches", where=text, advice=f"Looked in {root or Path.cwd()}.")
     for file in files:
@@ -81,9 +84,7 @@ def kind_of(path: Path) -> str:
 
 def _check_file(file: Path, text: str, root: Path | None) -> None:
     if root is not None and not file.is_relative_to(root.resolve()):
-        raise DataError(
-            "the file lies outside the data folder", where=text, advice=f"Only files under {root} may be read."
-        )
+        raise DataError("the file lies outside the data folder", where=text, advice=f"Only files in {root} are read.")
     kind_of(file)
     if file.is_dir():
         raise DataError("this is a folder, not a file", where=text, advice="Name its files: folder/*.parquet.")
@@ -93,8 +94,7 @@ def _check_file(file: Path, text: str, root: Path | None) -> None:
         raise DataError("no such file", where=text, advice=near if near.startswith("Did") else f"Looked for {file}.")
     if any(sign in str(file) for sign in "*?["):
         raise DataError("the file's path holds one of * ? [", where=text, advice="Rename the file or folder.")
-    size = file.stat().st_size
-    if size == 0:
+    if (size := file.stat().st_size) == 0:
         raise DataError("the file is empty (0 bytes)", where=file.name, advice="Export it again.")
     if file.name.lower().endswith(".gz"):
         _check_expansion(file, size)

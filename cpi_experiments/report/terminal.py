@@ -69,7 +69,10 @@ def truth_table(verdicts: Sequence[VerdictRow], truth: Iterable[Mapping[str, Any
     by_link = {row.link: row for row in verdicts}
     rows = [_beside(item, by_link.get(str(item["link"]))) for item in truth]
     agreed = sum(row["agrees"] == "yes" for row in rows)
-    table = _grid(rows, folded=("cause", "link", "planted"), width=width) if rows else ["(no truth)"]
+    if agreed == len(rows):  # the last line says it for all
+        rows = [{name: text for name, text in row.items() if name not in ("agrees", "cause")} for row in rows]
+    folded = [name for name in ("cause", "link", "planted") if rows and name in rows[0]]
+    table = _grid(rows, folded=folded, width=width) if rows else ["(no truth)"]
     return "\n".join(table) + f"\n\n{agreed} of {len(rows)} verdicts agree with the truth."
 
 

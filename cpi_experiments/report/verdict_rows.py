@@ -160,7 +160,7 @@ def _step_effect(one: Judged) -> str:
     if one.verdict.verdict is VerdictWord.BLOCKED:
         return "no number while blocked"
     if math.isnan(effect):
-        tried = one.verdict.experiments or math.isnan(one.past[0])
+        tried = one.verdict.cause != "only past data"
         return "not estimable" if math.isinf(one.verdict.ci_low) else "not available" if tried else "no experiment yet"
     text = one.scale.effect(effect, one.digits)
     good = f" (lower {one.names[1]} is good)" if one.kpi.better is Direction.LOWER else ""
@@ -186,7 +186,7 @@ def why(one: Judged) -> str:
     if verdict.verdict is VerdictWord.REFUTED:
         return wording.refuted_why(harmful=one.harmful, sesoi=one.scale.limit(one.sesoi), cpi=cpi, kpi=kpi)
     blocked = verdict.verdict is VerdictWord.BLOCKED
-    if not blocked and not verdict.experiments and math.isfinite(one.past[0]):
+    if verdict.cause == "only past data" and math.isfinite(one.past[0]):  # an experiment that told nothing speaks first
         return wording.past_only_why(cpi=cpi, kpi=kpi, better=one.past[0] * one.kpi.better.sign > 0)
     reason = tidy(verdict.reasons[0]) if verdict.reasons else ""
     span = one.scale.span(verdict.ci_low, verdict.ci_high, one.digits)

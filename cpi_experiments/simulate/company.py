@@ -8,10 +8,12 @@ company, so that the truth, and what a careful judge should say, do not depend o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import resources
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -153,6 +155,8 @@ def simulate_company(
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise DataError(f"{str(folder)!r} is there already and not an empty folder", advice="Choose a new folder.")
     _copy_project(resources.files("cpi_experiments.simulate") / "insurer", folder)
+    made = {"size": size, "seed": seed, "version": version("cpi-experiments")}
+    (folder / "simulated.json").write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
     catalog = load_catalog(folder)
     world = World(divisors={cpi.id: cpi.divisor for cpi in catalog.cpis.values()}, links=links)
     plans = read_plans(folder)

@@ -109,6 +109,11 @@ def test_a_team_owns_what_its_lever_moved_and_what_pays(verdicts, tried, standin
     assert math.isnan(found.steps) == (standing is not Standing.ASSIGNABLE)
 
 
+def test_what_is_missing_is_said_first():
+    assert "No link of it is confirmed" in row([], [influence()]).reasons[0]
+    assert "No lever of this team was tried" in row([verdict()], []).reasons[0]
+
+
 def test_a_row_says_itself_in_one_line():
     assert str(row([], [])).startswith(
         "sales x quote_hours: not yet. No lever of this team was tried in an experiment."

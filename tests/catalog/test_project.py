@@ -118,6 +118,14 @@ def test_sources_are_checked_again_when_they_are_used(folder, tmp_path):
         project.source_files("tickets")
 
 
+def test_a_loop_of_links_is_no_source(folder):
+    tickets = folder / "data" / "tickets.parquet"
+    tickets.unlink()
+    tickets.symlink_to(tickets)
+    with pytest.raises((CatalogError, DataError), match=r"no usable path|has no file"):  # when depends on the Python
+        load_project(folder).source_files("tickets")
+
+
 @pytest.mark.parametrize("text", ["2026Q5", "2026Q0", "Q4", "26Q4", "2026", "", "2026Q4x", "9999Q4", "0000Q1"])
 def test_what_is_no_quarter_is_refused(text):  # G05
     with pytest.raises(DesignError, match=r"not a quarter(.|\n)*2026Q4"):

@@ -385,9 +385,13 @@ def test_csv_files_of_one_table_must_have_one_header(tmp_path):
         ("a\0.csv", "NUL"),
         ("folder.csv", "this is a folder"),
         ("*", "unsupported|mixes"),
+        ("loop.csv", "no usable path|no such file"),  # the words depend on the version of Python
+        ("x" * 300 + ".csv", "no usable path|no such file"),
+        ("x" * 300 + "*.csv", "no usable path|no file matches"),
     ],
 )
 def test_unusable_paths_are_refused(tmp_path, source, says):
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
     write(tmp_path, "quotes.csv", "x\n1\n")
     write(tmp_path, "other.parquet", "x\n1\n")
     (tmp_path / "folder.csv").mkdir()

@@ -334,3 +334,16 @@ def test_a_link_with_past_data_only_promises_no_number(quarter):
     assert (row.step, row.evidence) == ("1 friend more: no experiment yet", "D, past data")
     assert row.why.startswith("Customers with better Know Which Friends Like This also have no better Revenue")
     assert math.isfinite(review.forest[0].past[0])
+
+
+@pytest.mark.parametrize(
+    ("cause", "said"), [("lever inert", "the lever did not move"), ("exploratory", "nothing was registered")]
+)
+def test_an_experiment_that_told_nothing_is_not_hidden_behind_past_data(quarter, cause, said):
+    verdict = quarter.make_verdict(
+        "friends", "revenue", VerdictWord.INCONCLUSIVE, cause, "", math.nan, math.nan, math.nan, 1.0, 0
+    )
+    past = Evidence(link=verdict.link, design=Design.OBSERVATIONAL, estimate=quarter.make_estimate(2.0, 1.0, 3.0))
+    row = quarter.sample_review(verdicts=(verdict,), evidence=(past,)).verdicts[0]
+    assert row.step == "1 friend more: not available"
+    assert said in row.why
