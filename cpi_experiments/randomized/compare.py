@@ -237,20 +237,20 @@ def compare(  # noqa: PLR0913 - a door: every argument after the first is named 
     wanted = [as_outcome(o) for o in ([outcomes] if isinstance(outcomes, str | Mean | Ratio) else outcomes)]
     if not wanted:
         raise DataError("no outcome is named", advice='Give column names, such as outcomes=["won"].')
-    helpers = names_of(covariates)
+    adjusters = names_of(covariates)
     columns = [name for outcome in wanted for name in outcome.columns]
-    check_covariates(helpers, columns)
+    check_covariates(adjusters, columns)
     trial = read_trial(
-        data, numbers=[*columns, *helpers], arm=arm, control=control, cluster=cluster, strata=strata, unit=unit,
+        data, numbers=[*columns, *adjusters], arm=arm, control=control, cluster=cluster, strata=strata, unit=unit,
         allocation=allocation,
     )  # fmt: skip
     plan = _Plan(alternative=alternative, confidence_level=confidence_level, relative_scale=relative_scale)
     effects = []
     for outcome in wanted:
         for j, label in enumerate(trial.labels[1:], start=1):
-            cases = complete(trial, j, [*outcome.columns, *helpers])
+            cases = complete(trial, j, [*outcome.columns, *adjusters])
             try:
-                effects.append(_effect(outcome, cases, helpers, (trial.labels[0], label), trial.diagnostics, plan))
+                effects.append(_effect(outcome, cases, adjusters, (trial.labels[0], label), trial.diagnostics, plan))
             except EstimationError as error:
                 where = f"arm {label!r}, outcome {outcome.name!r}"
                 raise EstimationError(error.found, where=where, advice=error.advice) from error
@@ -267,13 +267,13 @@ class _Plan:
 def _effect(
     outcome: Outcome,
     cases: Cases,
-    helpers: list[str],
+    adjusters: list[str],
     labels: tuple[Label, Label],
     diagnostics: tuple[Diagnostic, ...],
     plan: _Plan,
 ) -> ArmEffect:
     raw = unit_values(outcome, cases)
-    values, idle = adjusted_by(raw[:, None], cases, helpers)
+    values, idle = adjusted_by(raw[:, None], cases, adjusters)
     adjusted = values[:, 0]
     means = arm_means(np.stack([adjusted, raw], axis=1), cases.treated, strata=cases.strata, clusters=cases.cluster)
     estimate = itt_estimate(
@@ -282,7 +282,7 @@ def _effect(
         outcome=outcome.name,
         cases=cases,
         usable=varies(adjusted, cases.treated, raw=raw),
-        method=method_of(cases, adjusted=len(idle) < len(helpers), ratio=isinstance(outcome, Ratio)),
+        method=method_of(cases, adjusted=len(idle) < len(adjusters), ratio=isinstance(outcome, Ratio)),
         diagnostics=(*diagnostics, *cluster_diagnostics(means), *skipped(idle)),
         confidence_level=plan.confidence_level,
         alternative=plan.alternative,

@@ -120,12 +120,12 @@ def link_effect(  # noqa: PLR0913 - a door: every argument after the first is na
     kpis = [kpi] if isinstance(kpi, str) else list(kpi)
     if not kpis:
         raise DataError("no KPI is named", advice='Give a column, such as kpi="won".')
-    helpers = names_of(covariates)
+    adjusters = names_of(covariates)
     if cpi in kpis:
         raise DataError(f"column {cpi!r} is both CPI and KPI", advice="A link runs from one column to another.")
-    check_covariates(helpers, [cpi, *kpis])
+    check_covariates(adjusters, [cpi, *kpis])
     trial = read_trial(
-        data, numbers=[cpi, *kpis, *helpers], arm=arm, control=control, cluster=cluster, strata=strata, unit=unit,
+        data, numbers=[cpi, *kpis, *adjusters], arm=arm, control=control, cluster=cluster, strata=strata, unit=unit,
         allocation=allocation,
     )  # fmt: skip
     check_two_arms(trial)
@@ -134,7 +134,7 @@ def link_effect(  # noqa: PLR0913 - a door: every argument after the first is na
             trial,
             cpi=cpi,
             kpi=name,
-            covariates=helpers,
+            covariates=adjusters,
             increment=increment,
             step=step_words(cpi, increment),
             confidence_level=confidence_level,

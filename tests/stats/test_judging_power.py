@@ -24,7 +24,7 @@ def test_power_is_the_share_of_simulated_verdicts(std_error: float, effect: floa
     rng = np.random.default_rng(3)
     z = -float(special.ndtri(THRESHOLD))
     y = effect + std_error * rng.normal(size=200_000)
-    prior = 1.0  # shrinkage of page 4's verdict: y * tau^2 / (tau^2 + s^2) >= sesoi  <=>  y >= sesoi + s^2 / sesoi
+    prior = 1.0  # shrinkage of the verdict: y * tau^2 / (tau^2 + s^2) >= sesoi  <=>  y >= sesoi + s^2 / sesoi
     confirmed = (y > z * std_error) & (y * prior / (prior + std_error**2) >= 1.0)
     confirmed &= (y - 1.959963984540054 * std_error) / np.abs(y) >= FRAGILE
     found = confirm_power(std_error, effect=effect, sesoi=1.0, threshold=THRESHOLD)
