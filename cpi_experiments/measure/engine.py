@@ -6,12 +6,8 @@ afterwards. Names are quoted, values are parameters.
 
 from __future__ import annotations
 
-import re
-import shutil
-import tempfile
-import weakref
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import duckdb
 import numpy as np
@@ -30,10 +26,9 @@ from cpi_experiments.measure.engine_files import (
     check_names,
     digest_of_files,
     find_files,
-    literal,
-    raise_file_error,
     scan_sql,
 )
+from cpi_experiments.measure.engine_lock import open_locked, raise_query_error
 from cpi_experiments.measure.engine_spark import collect_columns, is_spark
 
 if TYPE_CHECKING:
@@ -48,8 +43,6 @@ Array = np.ndarray
 Data: TypeAlias = "pd.DataFrame | str | Path | duckdb.DuckDBPyRelation"
 
 _OLDEST = 2
-# Only a file that is not what it says raises these.
-_DAMAGE = re.compile(r"TProtocol|[Pp]arquet|decompress|[Cc]orrupt|magic|GZIP|CSV Error|IO Error")
 _AS_TEXT = ("ENUM", "UUID", "HUGEINT", "UHUGEINT")  # numpy has no array for these, or not an exact one
 
 
@@ -136,7 +129,7 @@ class Tables:
             else:
                 self._frames[table] = _as_frame(source, table)
         files = [file for each in self._files.values() for file in each]
-        self._connection, self._finalizer = _locked(self, files, memory_limit=memory_limit, threads=threads)
+        self._connection, self._finalizer = open_locked(self, files, memory_limit=memory_limit, threads=threads)
         self._columns: dict[str, dict[str, str]] = {}
         self._digests: dict[str, str] = {}
         self._repeats: dict[str, int] = {}
@@ -163,7 +156,12 @@ class Tables:
         try:
             return self._connection.execute(sql, list(parameters))
         except duckdb.Error as error:
-            _raise_query_error(error, self._files)
+            raise_query_error(error, self._files)
+
+    @property
+    def dialect(self) -> str:
+        """The dialect that it runs."""
+        return "duckdb"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -209,7 +207,7 @@ class Tables:
         try:
             arrays = found.fetchnumpy()
         except duckdb.Error as error:
-            _raise_query_error(error, self._files)
+            raise_query_error(error, self._files)
         return {name: plain_array(np.asanyarray(values)) for name, values in arrays.items()}
 
     def frame(self, sql: str, parameters: Sequence[object] = ()) -> pd.DataFrame:
@@ -309,66 +307,6 @@ def read_columns(data: Data, columns: Sequence[str], *, optional: Sequence[str] 
     if any(len(values) == 0 for values in arrays.values()):
         raise DataError("no rows", where=where, advice="Look at the filter or the export that made these data.")
     return {name: as_doubles(values) for name, values in arrays.items()}
-
-
-# -- connection ------------------------------------------------------------------------------------------------------
-
-
-def _locked(
-    owner: object, files: Sequence[Path], *, memory_limit: str, threads: int
-) -> tuple[duckdb.DuckDBPyConnection, Any]:
-    """Open an in-memory database that can read these files only."""
-    connection = duckdb.connect(":memory:")
-    spill = tempfile.mkdtemp(prefix="cpi-")
-    listed = ", ".join(literal(str(file)) for file in files)
-    settings = (
-        # The allowed paths first: they cannot be given once external access is off.
-        f"allowed_paths=[{listed}]",
-        "autoinstall_known_extensions=false",
-        "autoload_known_extensions=false",
-        "allow_community_extensions=false",
-        "python_enable_replacements=false",
-        "allow_persistent_secrets=false",
-        f"memory_limit={literal(memory_limit)}",
-        f"threads={int(threads)}",
-        f"temp_directory={literal(spill)}",
-        "TimeZone='UTC'",
-        "enable_external_access=false",
-        "lock_configuration=true",
-    )
-    finalizer = weakref.finalize(owner, _close, connection, spill)
-    for setting in settings:
-        try:
-            connection.execute(f"SET {setting}")
-        except duckdb.Error:
-            finalizer()
-            raise DataError(
-                f"the engine refuses {setting.split('=')[0]}", advice='Write memory limits like "4GB", threads from 1.'
-            ) from None
-    return connection, finalizer
-
-
-def _close(connection: duckdb.DuckDBPyConnection, spill: str) -> None:
-    connection.close()
-    shutil.rmtree(spill, ignore_errors=True)
-
-
-def _raise_query_error(error: duckdb.Error, files: Mapping[str, Sequence[Path]]) -> NoReturn:
-    text = str(error)
-    if isinstance(error, duckdb.OutOfMemoryException):
-        raise DataError(
-            "the query needs more memory than its limit",
-            advice="Raise memory_limit, read fewer columns, or store the table as Parquet sorted by customer.",
-        ) from None
-    if isinstance(error, duckdb.PermissionException):
-        raise DataError("only the declared tables can be read", advice="Add the file to the data sources.") from None
-    known = [file for each in files.values() for file in each]
-    named = [file for file in known if str(file) in text] or known[:1] * (len(known) == 1)
-    if named and _DAMAGE.search(text):
-        raise_file_error(error, named[0])
-    if known and _DAMAGE.search(text):
-        raise DataError("a file is damaged", where=", ".join(files), advice="Export or copy them again.") from None
-    raise DataError(f"the query cannot run: {text.splitlines()[0][:200]}") from None
 
 
 def _from_files(data: str | Path, columns: Sequence[str], optional: Sequence[str]) -> dict[str, Array]:

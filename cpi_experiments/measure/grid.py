@@ -9,14 +9,15 @@ import numpy as np
 
 from cpi_experiments.errors import DataError
 from cpi_experiments.measure.engine import quote
-from cpi_experiments.measure.indicators import by_source, events_sql
+from cpi_experiments.measure.events import by_source, events_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cpi_experiments.catalog.entities import Catalog
     from cpi_experiments.measure.engine import Tables
-    from cpi_experiments.measure.indicators import Indicator, Loss
+    from cpi_experiments.measure.events import Loss
+    from cpi_experiments.measure.indicators import Indicator
 
 Source = tuple[str, str, str]
 

@@ -14,8 +14,9 @@ from cpi_experiments.estimate import digest_of
 from cpi_experiments.measure.arrays import digest_of_frame
 from cpi_experiments.measure.columns import complete_cases, numeric
 from cpi_experiments.measure.engine import read_columns
+from cpi_experiments.measure.events import Loss, by_source, count_losses, events_sql
 from cpi_experiments.measure.grid import Span, grid_sql, panel_covariates, seen_span, units_sql, unknown_units
-from cpi_experiments.measure.indicators import Loss, by_source, count_losses, events_sql, find_indicators, key_sql
+from cpi_experiments.measure.indicators import find_indicators, key_sql
 from cpi_experiments.measure.periods import (
     bound,
     check_period,

@@ -14,18 +14,9 @@ from cpi_experiments.errors import DataError, nearest
 from cpi_experiments.estimate import digest_of
 from cpi_experiments.measure.columns import missing
 from cpi_experiments.measure.engine import quote
+from cpi_experiments.measure.events import Loss, by_source, count_losses, events_sql
 from cpi_experiments.measure.grid import check_unique, covariate_sql, day_text
-from cpi_experiments.measure.indicators import (
-    Indicator,
-    Loss,
-    by_source,
-    check_time,
-    count_losses,
-    events_sql,
-    find_indicators,
-    key_sql,
-    moment,
-)
+from cpi_experiments.measure.indicators import Indicator, check_time, find_indicators, key_sql, moment
 from cpi_experiments.measure.periods import bound
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import pytest
 from cpi_experiments.catalog.entities import CPI, KPI, Aggregate, Benefit, Catalog, Function, Measure
 from cpi_experiments.errors import CatalogError, DataError
 from cpi_experiments.measure.engine import Tables, quote
-from cpi_experiments.measure.indicators import count_losses, events_sql, find_indicators, key_sql
+from cpi_experiments.measure.events import count_losses, events_sql
+from cpi_experiments.measure.indicators import find_indicators, key_sql
 from cpi_experiments.units import Direction, Increment
 
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
