@@ -1,159 +1,190 @@
-"""How long the doors take beside reading their columns: ``python benchmarks/doors.py --rows 1000000``.
-
-Each measurement is a fresh process that loads its library first and is then timed. Bare DuckDB scans of the same
-columns into numpy run in turn with the doors, so that a busy machine slows both; the ratios are of the medians.
-"""
+"""The work of the product, one function a case: a folder of data in, numbers out."""
+# ruff: noqa: PLC0415 - the measured processes import only what they measure
 
 from __future__ import annotations
 
-import argparse
-import json
-import resource
-import statistics
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tables import (
+    ADJUSTED,
+    BEFORE,
+    CPIS,
+    KPIS,
+    LAGGED,
+    METRICS,
+    PAIRS,
+    PLAIN,
+    RATIOS,
+    SCREENED_KPIS,
+    WEEKS,
+)
 
-OUTCOMES = [f"outcome_{at}" for at in range(8)]
-LINK_COLUMNS = ["arm", "hours", "won", "broker"]
-PAST_COLUMNS = ["hours", "won", "customer", "week"]
-JUDGED = ["link", "experiment", "lever", "effect_cpi", "effect_kpi", "var_cpi", "var_kpi", "cov", "sesoi",
-          "expected_sign"]  # fmt: skip
-CASES = {
-    "compare": ("trial.parquet", ["arm", *OUTCOMES]),
-    "link_effect": ("trial.parquet", LINK_COLUMNS),
-    "association": ("past.parquet", PAST_COLUMNS),
-    "judge_links": ("links.parquet", JUDGED),
-}
-LINKS, TRIALS, WEEKS = 500, 4, 20
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
-
-def write_data(folder: Path, rows: int) -> None:
-    """Write a clustered trial and a panel of ``rows`` rows each, and a table of 500 links in 4 trials each."""
-    from cpi_experiments.measure.engine_write import write_parquet  # noqa: PLC0415 - not in the measured processes
-
-    rng = np.random.default_rng(20)
-    broker = rng.integers(0, max(rows // 50, 10), rows)
-    arm = broker % 2
-    hours = 20 + rng.standard_normal(rows) - 2 * arm
-    won = (rng.random(rows) < 0.6 - 0.015 * hours).astype(float)
-    outcomes = {name: rng.standard_normal(rows) + 0.01 * arm for name in OUTCOMES}
-    write_parquet(folder / "trial.parquet", [{"arm": arm, "hours": hours, "won": won, "broker": broker, **outcomes}])
-    customer, week = np.divmod(np.arange(rows), WEEKS)
-    write_parquet(folder / "past.parquet", [{"hours": hours, "won": won, "customer": customer, "week": week}])
-    write_parquet(folder / "links.parquet", [_links(rng)])
+Numbers = dict[str, float]
+COLUMNS = [*METRICS, *BEFORE]
 
 
-def _links(rng: np.random.Generator) -> dict[str, np.ndarray]:
-    link, trial = np.divmod(np.arange(LINKS * TRIALS), TRIALS)
-    size = len(link)
-    return {
-        "link": np.array([f"cpi_{at} -> kpi_{at}" for at in link], dtype=object),
-        "experiment": np.array([f"e{at}_{no}" for at, no in zip(link, trial, strict=True)], dtype=object),
-        "lever": np.array([f"lever_{no}" for no in trial], dtype=object),
-        "effect_cpi": 3 + 0.2 * rng.standard_normal(size),
-        "effect_kpi": 0.012 * (link % 3) + 0.006 * rng.standard_normal(size),
-        "var_cpi": np.full(size, 0.04),
-        "var_kpi": np.full(size, 3.6e-5),
-        "cov": np.zeros(size),
-        "sesoi": np.full(size, 0.002),
-        "expected_sign": np.ones(size),
+def _compare_all(moments: Any, *, label: str = "") -> Numbers:  # noqa: ANN401 - moments of the product
+    """Effects of 8 metrics, 5 with CUPED, and 2 ratios, and the sample ratio, from moments."""
+    from cpi_experiments import Ratio, compare
+
+    found = compare(moments, arm="arm", control=0, outcomes=[*PLAIN, *(Ratio(*each) for each in RATIOS)])
+    numbers = {f"{label}sample_ratio.p": found.integrity.p_value}
+    adjusted = (compare(moments, arm="arm", control=0, outcomes=y, covariates=f"pre_{y}") for y in ADJUSTED)
+    for effect in (effect for table in (found, *adjusted) for effect in table.effects):
+        name = effect.estimate.outcome.replace(" ", "")
+        numbers[f"{label}{name}.effect"] = effect.estimate.value
+        numbers[f"{label}{name}.se"] = effect.estimate.std_error
+        total = effect.control_mean * effect.n_control + effect.treatment_mean * effect.n_treatment
+        if "/" not in name:
+            numbers[f"{label}{name}.total"] = total
+    return numbers
+
+
+def compare(folder: Path) -> Numbers:
+    """8 metrics, 5 of them with CUPED, 2 ratios and the sample ratio, from one scan."""
+    from cpi_experiments.measure.gather import gather
+
+    return _compare_all(gather(folder / "trial.parquet", COLUMNS, by=["arm"], pairs=PAIRS))
+
+
+def compare_by_segment_and_week(folder: Path) -> Numbers:
+    """The same, gathered by 8 segments and 26 weeks: all together and every segment."""
+    from cpi_experiments.measure.gather import gather
+
+    fine = gather(folder / "trial.parquet", COLUMNS, by=["arm", "segment", "week"], pairs=PAIRS)
+    numbers = _compare_all(fine.roll_up(["arm"]))
+    for segment, part in fine.split("segment").items():
+        numbers |= _compare_all(part.roll_up(["arm"]), label=f"segment_{segment}.")
+    return numbers
+
+
+def _link_numbers(link: Any) -> Numbers:  # noqa: ANN401 - a result of the product
+    name = f"{link.estimate.cause}->{link.estimate.outcome}"
+    numbers = {
+        f"{name}.effect": link.estimate.value,
+        f"{name}.se": link.estimate.std_error,
     }
+    return numbers | {f"{name}.ar_{end}": value for end, value in zip(("low", "high"), link.ar_set[0], strict=True)}
 
 
-# -- in a process of its own -----------------------------------------------------------------------------------------
+def link(folder: Path) -> Numbers:
+    """One CPI and one KPI, sites randomised, with the Anderson-Rubin set."""
+    from cpi_experiments import link_effect
+
+    found = link_effect(
+        folder / "trial.parquet", cpi="turnaround", kpi="converted", arm="site_arm", control=0, cluster="site"
+    )
+    return _link_numbers(found)
 
 
-def run_case(name: str, folder: Path, *, bare: bool) -> dict[str, float]:
-    """Run one door, or the bare scan beside it, and measure it: seconds, processor seconds, peak megabytes."""
-    file, columns = CASES[name]
-    work = _scan() if bare else _door(name)
-    started, busy = time.perf_counter(), time.process_time()
-    work(str(folder / file), columns)
-    seconds, busy = time.perf_counter() - started, time.process_time() - busy
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"wall": seconds, "cpu": busy, "peak": peak}
+def links(folder: Path) -> Numbers:
+    """6 KPIs and 2 CPIs from the same moments."""
+    from cpi_experiments import link_effect
+    from cpi_experiments.measure.gather import gather
+    from cpi_experiments.randomized.link_effect import link_pairs
+
+    pairs = link_pairs([(cpi, kpi) for cpi in CPIS for kpi in KPIS], [], clustered=True)
+    moments = gather(folder / "trial.parquet", [*CPIS, *KPIS], by=["site_arm", "site"], pairs=pairs)
+    numbers: Numbers = {}
+    for cpi in CPIS:
+        found = link_effect(moments, cpi=cpi, kpi=KPIS, arm="site_arm", control=0, cluster="site")
+        for each in found.effects:
+            numbers |= _link_numbers(each)
+    return numbers
 
 
-def _scan() -> Any:  # noqa: ANN401 - a function of a path and its columns
-    import duckdb  # noqa: PLC0415 - only in the process that scans
+def panel(folder: Path) -> Numbers:
+    """The slope within customers and weeks, clustered by customer."""
+    from cpi_experiments import association
 
-    def read(path: str, columns: list[str]) -> dict[str, np.ndarray]:
-        connection = duckdb.connect(":memory:", config={"threads": "2"})
-        listed = ", ".join(f'"{name}"' for name in columns)
-        return connection.execute(f"SELECT {listed} FROM read_parquet(?)", [path]).fetchnumpy()  # noqa: S608 - ours
-
-    duckdb.sql("SELECT 1e0 AS x").fetchnumpy()  # loads what the first query loads
-    return read
+    found = association(folder / "panel.parquet", cpi="hours", kpi="won", unit="customer", time="week")
+    return {"hours->won.effect": found.value, "hours->won.se": found.std_error}
 
 
-def _door(name: str) -> Any:  # noqa: ANN401 - a function of a path and its columns
-    import cpi_experiments as cpi  # noqa: PLC0415 - only in the process of the door
+def screen(folder: Path) -> Numbers:
+    """7,200 slopes: 20 CPIs at 3 lags, 15 KPIs, 8 segments; those of the first CPI and their number come back."""
+    from cpi_experiments.observational.screen import screen as screen_all
 
-    doors = {
-        "compare": lambda path, _: cpi.compare(path, arm="arm", control=0, outcomes=OUTCOMES),
-        "link_effect": lambda path, _: cpi.link_effect(
-            path, cpi="hours", kpi="won", arm="arm", control=0, increment=-1, cluster="broker"
-        ),
-        "association": lambda path, _: cpi.association(path, cpi="hours", kpi="won", unit="customer", time="week"),
-        "judge_links": lambda path, _: cpi.judge_links(path),
-    }
-    getattr(cpi, name)  # loads its modules
-    return doors[name]
+    cells = screen_all(folder / "screen.parquet", cpis=LAGGED, kpis=SCREENED_KPIS, by=["segment"]).cells
+    numbers = {"cells.count": float(len(cells["cpi"]))}
+    for at in np.flatnonzero(cells["cpi"] == LAGGED[0]):
+        name = f"{cells['kpi'][at]}.{int(cells['segment'][at])}"
+        numbers[f"{name}.effect"] = float(cells["slope"][at])
+        numbers[f"{name}.se"] = float(cells["std_error"][at])
+    return numbers
 
 
-# -- in the process that asks ----------------------------------------------------------------------------------------
+def saved(folder: Path) -> Numbers:
+    """Another metric set and a segment on saved moments; the time is that of the analysis alone."""
+    from cpi_experiments.measure.gather import gather
+    from cpi_experiments.measure.moment_store import load_moments, save_moments
+
+    place = folder / "saved.npz"
+    if not place.exists():
+        columns, keys = COLUMNS, ["arm", "segment", "week"]
+        save_moments(gather(folder / "trial.parquet", columns, by=keys, pairs=PAIRS), place)
+    loaded = load_moments(place)
+    _compare_all(loaded.roll_up(["arm"]))  # imports what it needs
+    numbers: Numbers = {}
+    for name, work in _further(loaded).items():
+        started = time.perf_counter()
+        found = work()
+        numbers[f"{name}.ms"] = 1000 * (time.perf_counter() - started)
+        numbers |= found
+    numbers["load.ms"] = _milliseconds(lambda: load_moments(place))
+    numbers["wall"] = max(value for key, value in numbers.items() if key.endswith(".ms")) / 1000
+    return numbers
 
 
-def measure(name: str, folder: Path, *, repeats: int) -> dict[str, dict[str, float]]:
-    """Measure a door and its scan in turn; medians of ``repeats``."""
-    runs: dict[str, list[dict[str, float]]] = {"door": [], "scan": []}
-    for _ in range(repeats):
-        for kind, found in runs.items():
-            command = [sys.executable, __file__, "--case", name, "--folder", str(folder)]
-            command += ["--bare"] if kind == "scan" else []
-            found.append(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-    return {
-        kind: {key: statistics.median(run[key] for run in found) for key in found[0]} for kind, found in runs.items()
-    }
+def _further(moments: Any) -> dict[str, Callable[[], Numbers]]:  # noqa: ANN401 - moments of the product
+    from cpi_experiments import compare as compare_arms
+
+    def one_metric() -> Numbers:
+        found = compare_arms(moments.roll_up(["arm"]), arm="arm", control=0, outcomes="margin")["margin"].estimate
+        return {"margin.effect": found.value, "margin.se": found.std_error}
+
+    def adjusted() -> Numbers:
+        found = compare_arms(
+            moments.roll_up(["arm"]), arm="arm", control=0, outcomes="orders", covariates="pre_orders"
+        )["orders"].estimate
+        return {"orders.effect": found.value, "orders.se": found.std_error}
+
+    def segment() -> Numbers:
+        part = moments.where({"segment": 3}).roll_up(["arm"])
+        found = compare_arms(part, arm="arm", control=0, outcomes="revenue", covariates="pre_revenue")
+        estimate = found["revenue"].estimate
+        return {"segment_3.revenue.effect": estimate.value, "segment_3.revenue.se": estimate.std_error}
+
+    return {"metric": one_metric, "adjusted": adjusted, "segment": segment}
 
 
-def report(rows: int, *, repeats: int) -> None:
-    """Print one line a door: its wall and processor seconds and peak megabytes, and each against the bare scan."""
-    print(f"{rows:,} rows, median of {repeats}; ratios against a bare DuckDB scan of the same columns")
-    print(f"{'door':<13}{'wall s':>8}{'ratio':>8}{'cpu s':>8}{'ratio':>8}{'peak MB':>9}{'ratio':>8}")
-    with tempfile.TemporaryDirectory() as made:
-        folder = Path(made)
-        write_data(folder, rows)
-        for name in CASES:
-            found = measure(name, folder, repeats=repeats)
-            cells = [
-                f"{found['door'][key]:>{wide}.{digits}f}{found['door'][key] / found['scan'][key]:>8.1f}"
-                for key, wide, digits in (("wall", 8, 3), ("cpu", 8, 3), ("peak", 9, 0))
-            ]
-            print(f"{name:<13}{''.join(cells)}", flush=True)
+def _milliseconds(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return 1000 * (time.perf_counter() - started)
 
 
-def main(arguments: list[str]) -> int:
-    """Measure all doors, or one case in this process."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rows", type=int, default=200_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--case", choices=CASES)
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--bare", action="store_true")
-    asked = parser.parse_args(arguments)
-    if asked.case:
-        print(json.dumps(run_case(asked.case, asked.folder, bare=asked.bare)))
-    else:
-        report(asked.rows, repeats=asked.repeats)
-    return 0
+def all_weeks(folder: Path) -> Any:  # noqa: ANN401 - moments of the product
+    """Gather the weeks that are there, looking only at files whose moments are not saved."""
+    from cpi_experiments.measure.moment_store import gather_files
+
+    return gather_files(str(folder / "weeks" / "*.parquet"), COLUMNS, store=folder / "moments", by=["arm"], pairs=PAIRS)
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def new_week(folder: Path) -> Numbers:
+    """All weeks, of which one is new: its file is scanned, the saved moments of the others are added."""
+    return _compare_all(all_weeks(folder))
+
+
+def new_week_alone(folder: Path) -> Numbers:
+    """The new week without the others: what its own scan and estimates cost."""
+    from cpi_experiments.measure.gather import gather
+
+    file = folder / "weeks" / f"week_{WEEKS - 1:02d}.parquet"
+    return _compare_all(gather(file, COLUMNS, by=["arm"], pairs=PAIRS))

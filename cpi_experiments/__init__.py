@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cpi_experiments.accountability.assess import charter
+    from cpi_experiments.catalog.contract import Contract
     from cpi_experiments.catalog.entities import Catalog
     from cpi_experiments.catalog.load import load_catalog
     from cpi_experiments.errors import CpiError, CpiWarning
@@ -32,9 +33,21 @@ if TYPE_CHECKING:
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
     from cpi_experiments.hypotheses.registry import register
     from cpi_experiments.ledger.store import Ledger
+    from cpi_experiments.measure.attrition import attrition_reasons
+    from cpi_experiments.measure.built_in import indicator
+    from cpi_experiments.measure.churn_what_if import what_if_churn, what_if_churn_in
+    from cpi_experiments.measure.customer_segments import customer_segments
     from cpi_experiments.measure.engine import Tables
+    from cpi_experiments.measure.engine_spark import SparkTables
+    from cpi_experiments.measure.engine_warehouse import Warehouse
+    from cpi_experiments.measure.gather import gather
+    from cpi_experiments.measure.moment_store import export_moments, gather_files, load_moments, save_moments
     from cpi_experiments.measure.panel import Panel, build_panel
+    from cpi_experiments.measure.promoter_gap import promoter_gap
+    from cpi_experiments.measure.quality import check_data
+    from cpi_experiments.measure.scorecard import scorecard
     from cpi_experiments.observational.association import association
+    from cpi_experiments.observational.screen import screen
     from cpi_experiments.randomized.assignment import assign
     from cpi_experiments.randomized.compare import compare
     from cpi_experiments.randomized.design import design
@@ -42,12 +55,14 @@ if TYPE_CHECKING:
     from cpi_experiments.randomized.link_effect import link_effect
     from cpi_experiments.randomized.outcomes import Mean, Ratio
     from cpi_experiments.simulate.company import simulate_company
+    from cpi_experiments.stats.moments import Moments, add_moments
     from cpi_experiments.study import Study
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Catalog": "catalog.entities",
+    "Contract": "catalog.contract",
     "CpiError": "errors",
     "CpiWarning": "errors",
     "Diagnostic": "estimate",
@@ -60,28 +75,47 @@ _HOMES = {
     "Ledger": "ledger.store",
     "Link": "estimate",
     "Mean": "randomized.outcomes",
+    "Moments": "stats.moments",
     "Panel": "measure.panel",
     "Ratio": "randomized.outcomes",
+    "SparkTables": "measure.engine_spark",
     "Study": "study",
     "Tables": "measure.engine",
     "Verdict": "evidence.verdict",
+    "Warehouse": "measure.engine_warehouse",
+    "add_moments": "stats.moments",
     "assign": "randomized.assignment",
     "association": "observational.association",
+    "attrition_reasons": "measure.attrition",
     "build_panel": "measure.panel",
     "candidates": "hypotheses.candidates",
     "charter": "accountability.assess",
+    "check_data": "measure.quality",
     "compare": "randomized.compare",
+    "customer_segments": "measure.customer_segments",
     "design": "randomized.design",
+    "export_moments": "measure.moment_store",
+    "gather": "measure.gather",
+    "gather_files": "measure.moment_store",
+    "indicator": "measure.built_in",
     "judge": "evidence.quarter",
     "judge_links": "evidence.judge",
     "link_effect": "randomized.link_effect",
     "load_catalog": "catalog.load",
+    "load_moments": "measure.moment_store",
+    "promoter_gap": "measure.promoter_gap",
     "register": "hypotheses.registry",
+    "save_moments": "measure.moment_store",
+    "scorecard": "measure.scorecard",
+    "screen": "observational.screen",
     "simulate_company": "simulate.company",
+    "what_if_churn": "measure.churn_what_if",
+    "what_if_churn_in": "measure.churn_what_if",
 }
 
 __all__ = [
     "Catalog",
+    "Contract",
     "CpiError",
     "CpiWarning",
     "Diagnostic",
@@ -94,24 +128,42 @@ __all__ = [
     "Ledger",
     "Link",
     "Mean",
+    "Moments",
     "Panel",
     "Ratio",
+    "SparkTables",
     "Study",
     "Tables",
     "Verdict",
+    "Warehouse",
+    "add_moments",
     "assign",
     "association",
+    "attrition_reasons",
     "build_panel",
     "candidates",
     "charter",
+    "check_data",
     "compare",
+    "customer_segments",
     "design",
+    "export_moments",
+    "gather",
+    "gather_files",
+    "indicator",
     "judge",
     "judge_links",
     "link_effect",
     "load_catalog",
+    "load_moments",
+    "promoter_gap",
     "register",
+    "save_moments",
+    "scorecard",
+    "screen",
     "simulate_company",
+    "what_if_churn",
+    "what_if_churn_in",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -9,19 +10,20 @@ from typing import TYPE_CHECKING
 from cpi_experiments.errors import DataError, DesignError, EstimationError
 from cpi_experiments.evidence.verdict import Design, Evidence
 from cpi_experiments.measure.overlap import shared_share
-from cpi_experiments.measure.units import UnitFrame, measure_units
-from cpi_experiments.observational.fixed_effects import fixed_effects
+from cpi_experiments.measure.units import Trial, UnitFrame, measure_trials
+from cpi_experiments.observational.fixed_effects import fixed_effects, lag_periods
 from cpi_experiments.randomized.encouragement import check_integrity, encouragement, itt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cpi_experiments.catalog.entities import Catalog
-    from cpi_experiments.estimate import Link
+    from cpi_experiments.estimate import Diagnostic, Link
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
-    from cpi_experiments.measure.engine import Tables
     from cpi_experiments.measure.panel import Panel
+    from cpi_experiments.measure.source import Engine
     from cpi_experiments.randomized.experiment import Experiment
+    from cpi_experiments.stats.moments import Moments
 
 #: A lever moves another CPI as well if its |t| exceeds this: where the catalog says it should, and where it does not.
 ALSO_MOVED, ALSO_MOVED_UNDECLARED = 2.0, 4.0
@@ -41,38 +43,49 @@ def closes(catalog: Catalog, plan: Experiment) -> date:
     return date.fromisoformat(plan.end) + timedelta(days=max(windows, default=0))
 
 
-def measure_trial(tables: Tables, catalog: Catalog, plan: Experiment, *, as_of: date | None) -> UnitFrame:
-    """Measure every CPI, and the KPIs that an experiment tests, on its customers; look at no effect.
+def measure_trial(tables: Engine, catalog: Catalog, plan: Experiment, *, as_of: date | None) -> UnitFrame:
+    """Measure one experiment; see `measure_plans`."""
+    return measure_plans(tables, catalog, [plan], as_of=as_of)[0]
+
+
+def measure_plans(
+    tables: Engine, catalog: Catalog, plans: Sequence[Experiment], *, as_of: date | None
+) -> tuple[UnitFrame, ...]:
+    """Measure every CPI, and the KPIs that each experiment tests, on its customers; look at no effect.
+
+    Every event table is scanned once for all experiments.
 
     Raises
     ------
     DesignError
         If some customers can still be measured: one look was planned, at the end.
     DataError
-        If tables or arms do not fit the plan.
+        If tables or arms do not fit a plan; it names the experiment.
     """
-    kpis = dict.fromkeys(link.kpi_id for link in plan.links)
-    try:
-        data = measure_units(
-            tables,
-            catalog,
+    cpis = tuple(cpi.id for cpi in catalog.cpis.values() if cpi.measure.kind is None or cpi.measure.kind.by_customer)
+    trials = [
+        Trial(
             experiment=plan.id,
-            cpis=list(catalog.cpis),
-            kpis=list(kpis),
-            covariates=plan.covariates,
+            cpis=cpis,
+            kpis=tuple(dict.fromkeys(link.kpi_id for link in plan.links)),
+            covariates=tuple(plan.covariates),
             unit=plan.randomize,
             assignments=plan.table,
-            as_of=None if as_of is None else str(as_of),
         )
-        check_integrity(data, plan)
-    except DataError as error:
-        raise _named(error, plan) from error
-    if data.n_open:
-        raise DesignError(
-            f"experiment {plan.id!r} is not over: {data.n_open:,} of {len(data.frame):,} units are still measured",
-            advice=f"Its effects stay hidden until {closes(catalog, plan)}: an early look costs the error rate.",
-        )
-    return data
+        for plan in plans
+    ]
+    found = measure_trials(tables, catalog, trials, as_of=None if as_of is None else str(as_of))
+    for plan, data in zip(plans, found, strict=True):
+        try:
+            check_integrity(data, plan)
+        except DataError as error:
+            raise _named(error, plan) from error
+        if data.n_open:
+            raise DesignError(
+                f"experiment {plan.id!r} is not over: {data.n_open:,} of {len(data.frame):,} units are still measured",
+                advice=f"Its effects stay hidden until {closes(catalog, plan)}: an early look costs the error rate.",
+            )
+    return found
 
 
 def past_evidence(panel: Panel, catalog: Catalog, hypothesis: Hypothesis) -> Evidence:
@@ -81,15 +94,26 @@ def past_evidence(panel: Panel, catalog: Catalog, hypothesis: Hypothesis) -> Evi
     Raises
     ------
     DataError, EstimationError
-        If past data do not allow an estimate.
+        If past data do not allow an estimate, or the KPI is measured before its CPI in the same period.
     """
+    estimate = fixed_effects(panel, hypothesis, divisor=catalog.cpi(hypothesis.link.cpi_id).divisor)
     return Evidence(
         link=hypothesis.link,
         design=Design.OBSERVATIONAL,
-        estimate=fixed_effects(panel, hypothesis, divisor=catalog.cpi(hypothesis.link.cpi_id).divisor),
+        estimate=replace(estimate, diagnostics=(*estimate.diagnostics, *_order_in(panel, hypothesis))),
         hypothesis_digest=hypothesis.digest,
         data_digest=panel.digest,
     )
+
+
+def _order_in(panel: Panel, hypothesis: Hypothesis) -> tuple[Diagnostic, ...]:
+    """Return what to watch in the order of measuring; a KPI of a later period comes later by itself."""
+    if lag_periods(hypothesis.lag_days, panel.period) > 0:
+        return ()
+    order = panel.order_of(hypothesis.link.cpi_id, hypothesis.link.kpi_id)
+    if order.blocks:
+        raise DataError(order.advice.rstrip("."), advice=f"A lag of one {panel.period} makes the order sure.")
+    return () if order.passed else (order,)
 
 
 def trial_evidence(
@@ -98,15 +122,18 @@ def trial_evidence(
     plan: Experiment,
     hypotheses: Iterable[Hypothesis],
     *,
+    moments: Moments,
     overlaps: Mapping[Link, tuple[str, ...]],
 ) -> tuple[Evidence, ...]:
-    """Estimate every link that an experiment tests, integrity first.
+    """Estimate every link that an experiment tests, integrity first, without another look at its customers.
 
     Parameters
     ----------
     data : UnitFrame
-        From `measure_trial`.
+        From `measure_plans`.
     catalog, plan, hypotheses
+    moments : Moments
+        From `cpi_experiments.randomized.encouragement.trial_moments`.
     overlaps : mapping of Link to experiments
         From `overlapping`.
 
@@ -116,14 +143,15 @@ def trial_evidence(
         If the trial does not allow an estimate; it names the experiment.
     """
     try:
-        moved = {cpi: t for cpi in catalog.cpis if (t := _moved(data, plan, cpi)) is not None}
-        return tuple(_evidence(data, catalog, plan, h, moved, overlaps.get(h.link, ())) for h in hypotheses)
+        moved = {cpi: t for cpi in catalog.cpis if (t := _moved(data, plan, cpi, moments)) is not None}
+        part = partial(_evidence, data, catalog, plan, moments=moments, moved=moved)
+        return tuple(part(h, overlaps=overlaps.get(h.link, ())) for h in hypotheses)
     except (DataError, EstimationError) as error:
         raise _named(error, plan) from error
 
 
 def overlapping(
-    tables: Tables, catalog: Catalog, plan: Experiment, experiments: Iterable[Experiment]
+    tables: Engine, catalog: Catalog, plan: Experiment, experiments: Iterable[Experiment]
 ) -> dict[Link, tuple[str, ...]]:
     """For every link of an experiment, the other experiments of it whose customers were in this one at the time."""
     others = [other for other in experiments if other.id != plan.id and other.table == plan.table]
@@ -140,12 +168,14 @@ def _evidence(
     catalog: Catalog,
     plan: Experiment,
     hypothesis: Hypothesis,
+    *,
+    moments: Moments,
     moved: Mapping[str, float],
     overlaps: tuple[str, ...],
 ) -> Evidence:
     link = hypothesis.link
-    checks = check_integrity(data, plan, outcomes=(link.cpi_id, link.kpi_id))
-    effect = encouragement(data, plan, hypothesis, cpi=catalog.cpi(link.cpi_id))
+    checks = check_integrity(data, plan, outcomes=(link.cpi_id, link.kpi_id), moments=moments)
+    effect = encouragement(data, plan, hypothesis, cpi=catalog.cpi(link.cpi_id), moments=moments)
     declared = catalog.lever(plan.lever).moves
     failed = [check for check in (*checks, *effect.estimate.diagnostics) if check.blocks]
     return Evidence(
@@ -172,10 +202,10 @@ def _evidence(
     )
 
 
-def _moved(data: UnitFrame, plan: Experiment, cpi: str) -> float | None:
+def _moved(data: UnitFrame, plan: Experiment, cpi: str, moments: Moments) -> float | None:
     """Return the t statistic of the lever on a CPI; None where too few customers have it."""
     try:
-        estimate = itt(data, plan, cpi)
+        estimate = itt(data, plan, cpi, moments=moments)
     except (DataError, EstimationError):
         return None
     return estimate.value / estimate.std_error if estimate.std_error > 0 else None

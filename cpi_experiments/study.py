@@ -7,11 +7,9 @@ from datetime import date
 from typing import TYPE_CHECKING, Self
 
 from cpi_experiments.accountability.assess import charter, influences
-from cpi_experiments.analysis import closes, measure_trial, overlapping, past_evidence, trial_evidence
-from cpi_experiments.catalog.entity_reader import read_entity
+from cpi_experiments.analysis import closes, measure_plans, measure_trial, overlapping, past_evidence, trial_evidence
 from cpi_experiments.catalog.load import load_catalog
 from cpi_experiments.catalog.project import Project, load_project
-from cpi_experiments.catalog.resolve import read_date
 from cpi_experiments.catalog.rules import lint
 from cpi_experiments.errors import CatalogError, DataError, EstimationError, LedgerError, nearest
 from cpi_experiments.estimate import Link
@@ -21,10 +19,15 @@ from cpi_experiments.hypotheses.candidates import Candidates, candidates, hypoth
 from cpi_experiments.hypotheses.registry import register, registrations
 from cpi_experiments.ledger.store import Ledger
 from cpi_experiments.measure.engine import Tables
+from cpi_experiments.measure.gate import hold_to_contracts
 from cpi_experiments.measure.levels import latest_levels
+from cpi_experiments.measure.moment_store import save_moments
 from cpi_experiments.measure.panel import Panel, build_panel
+from cpi_experiments.measure.quality import check_table
+from cpi_experiments.measure.scorecard import scorecard
 from cpi_experiments.randomized.design import Design, design
-from cpi_experiments.randomized.experiment import Experiment
+from cpi_experiments.randomized.encouragement import trial_moments
+from cpi_experiments.randomized.plans import read_plans
 from cpi_experiments.report.review import build_review
 from cpi_experiments.report.sections import InFlight
 
@@ -37,7 +40,10 @@ if TYPE_CHECKING:
     from cpi_experiments.catalog.issue import Issue
     from cpi_experiments.evidence.verdict import Evidence, Verdict
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
+    from cpi_experiments.measure.quality_findings import QualityReport
+    from cpi_experiments.measure.score_rows import Scorecard
     from cpi_experiments.measure.units import UnitFrame
+    from cpi_experiments.randomized.experiment import Experiment
     from cpi_experiments.report.review import Review
 
     Progress = Callable[[str], None]
@@ -64,13 +70,14 @@ class Study:
     True
     """
 
-    __slots__ = ("_ledger", "_tables", "catalog", "experiments", "project")
+    __slots__ = ("_gate", "_ledger", "_tables", "catalog", "experiments", "project")
 
     def __init__(self, project: Project, catalog: Catalog, experiments: Mapping[str, Experiment]) -> None:
         self.project = project
         self.catalog = catalog
         self.experiments = experiments
         self._tables: Tables | None = None
+        self._gate: tuple[QualityReport, ...] = ()
         self._ledger: Ledger | None = None
 
     @classmethod
@@ -84,12 +91,7 @@ class Study:
         """
         project = load_project(folder)
         catalog = load_catalog(project.root)
-        plans: dict[str, Experiment] = {}
-        for path in sorted(project.experiments_path.glob("*.y*ml")):
-            plan, _ = read_entity(path, Experiment, root=project.root)
-            _check_plan(plan, catalog, path.name)
-            plans[plan.id] = plan
-        return cls(project, catalog, plans)
+        return cls(project, catalog, read_plans(project.experiments_path, catalog, root=project.root))
 
     def __repr__(self) -> str:
         return f"Study({self.project.name}: {self.catalog._title()}, {len(self.experiments)} experiments)"  # noqa: SLF001
@@ -99,12 +101,23 @@ class Study:
 
     @property
     def tables(self) -> Tables:
-        """The event tables, opened at first use."""
+        """The event tables, opened at first use; rows that break the contract of their table are not seen."""
         if self._tables is None:
-            for table in self.project.sources:
-                self.project.source_files(table)  # a missing file is told in the words of cpi.yaml
-            self._tables = Tables(dict(self.project.sources), root=self.project.root)
+            opened = self._opened()
+            self._gate = hold_to_contracts(opened, self.project.contracts)
+            self._tables = opened
         return self._tables
+
+    def _opened(self) -> Tables:
+        for table in self.project.sources:
+            self.project.source_files(table)  # a missing file is told in the words of cpi.yaml
+        return Tables(dict(self.project.sources), root=self.project.root)
+
+    def check(self, *, as_of: date | None = None) -> tuple[QualityReport, ...]:
+        """Look at every event table: what breaks its contract, and what looks wrong without one."""
+        with self._opened() as tables:
+            contracts = self.project.contracts
+            return tuple(check_table(tables, name, contracts.get(name), as_of=as_of) for name in self.project.sources)
 
     @property
     def ledger(self) -> Ledger:
@@ -134,10 +147,23 @@ class Study:
         """Return every CPI x KPI pair that the catalog allows."""
         return candidates(self.catalog)
 
-    def measure(self, *, period: str = "month", as_of: date | None = None) -> Panel:
+    def measure(
+        self, *, period: str = "month", as_of: date | None = None, covariates: Sequence[str] | None = None
+    ) -> Panel:
         """Measure every indicator by customer and period, up to and with a day."""
-        end = None if as_of is None else str(as_of)
-        return build_panel(self.tables, self.catalog, period=period, end=end, time_zone=self.project.time_zone)
+        return build_panel(
+            self.tables,
+            self.catalog,
+            period=period,
+            end=None if as_of is None else str(as_of),
+            covariates=covariates,
+            time_zone=self.project.time_zone,
+            fiscal_year_start=self.project.fiscal_year_start,
+        )
+
+    def scorecard(self, panel: Panel, *, by: str | None = None, as_of: date | None = None) -> Scorecard:
+        """Say where every indicator stands: level, change, target and benchmark, for all customers or by group."""
+        return scorecard(panel, self.catalog, by=by, as_of=as_of)
 
     def register(self, link: str | Link, *, who: str = "") -> Hypothesis:
         """Freeze the claim of a link in the ledger."""
@@ -178,7 +204,9 @@ class Study:
         frozen = {link: r.hypothesis for link, r in registrations(self.ledger).items()}
         hypotheses = [frozen.get(link) or hypothesis_of(self.catalog, link) for link in plan.links]
         overlaps = overlapping(self.tables, self.catalog, plan, self.experiments.values())
-        return trial_evidence(data, self.catalog, plan, hypotheses, overlaps=overlaps)
+        moments = trial_moments(data, plan)
+        save_moments(moments, self.project.moments_path / f"{plan.id}-{data.digest[:16]}.npz")
+        return trial_evidence(data, self.catalog, plan, hypotheses, moments=moments, overlaps=overlaps)
 
     def finished(self, as_of: date) -> tuple[Experiment, ...]:
         """Experiments whose last KPI window had closed by a day, in order of their end."""
@@ -226,7 +254,7 @@ class Study:
         progress("measuring")
         panel = self.measure(as_of=when.last)
         plans = self.finished(when.last)
-        trials = [measure_trial(self.tables, self.catalog, plan, as_of=when.last) for plan in plans]
+        trials = measure_plans(self.tables, self.catalog, plans, as_of=when.last)
         hypotheses = self.register_all()
         progress("past data")
         found, alarms = [], []
@@ -261,8 +289,8 @@ class Study:
             as_of=str(when.last),
             company=self.project.name,
             hypotheses=[r.hypothesis for r in registrations(self.ledger).values()],
-            losses=() if panel is None else panel.losses,
-            alarms=alarms,
+            losses=(*(loss for report in self._gate for loss in report.losses), *(panel.losses if panel else ())),
+            alarms=[*(alarm for report in self._gate for alarm in report.alarms), *alarms],
             in_flight=[self._in_flight(plan) for plan in self.running(when.last)],
         )
 
@@ -274,22 +302,3 @@ class Study:
             ends=str(closes(self.catalog, plan)),
             planned_n=plan.planned_n,
         )
-
-
-def _check_plan(plan: Experiment, catalog: Catalog, file: str) -> None:
-    try:
-        read_date(plan.start), read_date(plan.end)
-        _check_links(plan, catalog)
-    except CatalogError as error:
-        raise CatalogError(error.found, where=f"experiments/{file}", advice=error.advice) from error
-
-
-def _check_links(plan: Experiment, catalog: Catalog) -> None:
-    lever = catalog.lever(plan.lever)
-    for link in plan.links:
-        catalog.claimed(link)
-        if link.cpi_id not in lever.moves:
-            raise CatalogError(
-                f"lever {lever.id!r} is not said to move {link.cpi_id!r}",
-                advice=f"It moves {', '.join(lever.moves) or 'nothing'}: add it under `moves:` or drop the hypothesis.",
-            )

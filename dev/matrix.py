@@ -9,6 +9,7 @@ this machine is skipped and says so; that is no failure.
     pandas23       the last pandas before 3
     lowest         the lowest versions that pyproject.toml allows, on Python 3.11
     spark          the tests that hand over Spark DataFrames (needs Java)
+    postgres       the tests marked postgres, on a server of their own that the step starts and stops
     slow           the tests marked slow
     docs           mkdocs build --strict
 """
@@ -23,17 +24,23 @@ import sys
 import tempfile
 import time
 import tomllib
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "matrix.md"
 TESTS = ("pytest", "-q", "-n", "2", "--dist", "loadgroup", "-m", "not slow", "tests", "cpi_experiments")
 SPARK = ("pytest", "-q", "-rs", "tests/measure/test_engine_spark.py")
+POSTGRES = ("pytest", "-q", "-rs", "-m", "postgres", "tests/measure/test_engine_warehouse.py")
 SLOW = ("pytest", "-q", "-m", "slow", "tests", "cpi_experiments")
 DOCS = ("mkdocs", "build", "--strict", "--site-dir", "{folder}/site")
-SHOWN = ("numpy", "scipy", "pandas", "duckdb", "statsmodels", "pydantic", "pyspark", "mkdocs-material")
+SHOWN = ("numpy", "scipy", "pandas", "duckdb", "statsmodels", "pydantic", "pyspark", "psycopg", "mkdocs-material")
 FLOOR = re.compile(r"^([A-Za-z0-9._-]+).*?>=([0-9.]+)")
 COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 HEAD = "| step | date | Python | versions | result |\n|---|---|---|---|---|\n"
@@ -48,6 +55,7 @@ class Step:
     pins: tuple[str, ...] = ()
     more: tuple[str, ...] = ()
     command: tuple[str, ...] = TESTS
+    server: bool = False
 
 
 def floors() -> tuple[str, ...]:
@@ -68,6 +76,7 @@ def steps() -> dict[str, Step]:
         "py313": Step(python="3.13"),
         "pandas23": Step(python="3.11", pins=("pandas==2.3.*",)),
         "lowest": Step(python="3.11", pins=floors()),
+        "postgres": Step(python="3.11", more=("psycopg[binary]>=3.2",), command=POSTGRES, server=True),
         "spark": Step(python="3.11", more=("pyspark>=4", "pyarrow"), command=SPARK),
         "slow": Step(python="3.11", command=SLOW),
         "docs": Step(python="3.11", extra="docs", command=DOCS),
@@ -104,12 +113,43 @@ def run_step(step: Step, folder: Path) -> tuple[str, str]:
     env = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
     env["PATH"] = f"{bin_folder}{os.pathsep}{env.get('PATH', '')}"
     print(f"   {tool} {' '.join(options)}", flush=True)
-    run = subprocess.run(
-        [str(bin_folder / tool), *options], cwd=ROOT, env=env, capture_output=True, text=True, check=False
-    )
+    with postgres_server() if step.server else nullcontext("") as address:
+        if address is None:
+            return installed(bin_folder), "skipped: no PostgreSQL server on this machine"
+        run = subprocess.run(
+            [str(bin_folder / tool), *options],
+            cwd=ROOT,
+            env={**env, "CPI_POSTGRES": address},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if run.returncode:
         print((run.stdout + run.stderr)[-20_000:], flush=True)
     return installed(bin_folder), result_of(run.returncode, run.stdout)
+
+
+@contextmanager
+def postgres_server() -> Iterator[str | None]:
+    """Start a private PostgreSQL on a socket in a folder of its own; yield its address, None if there is no server."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl")) or [Path(shutil.which("pg_ctl") or "")]
+    if not programs[-1].is_file():
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="cpi-pg-") as folder:
+        home, owner = Path(folder), {"user": "nobody"} if os.geteuid() == 0 else {}  # PostgreSQL refuses root
+        if owner:
+            shutil.chown(home, **owner)
+        ctl = [str(programs[-1]), "-D", str(home / "data"), "-w", "-l", str(home / "log")]
+        initdb = [str(programs[-1].with_name("initdb")), "-D", str(home / "data"), "-A", "trust", "-U", "cpi"]
+        options = f"-c listen_addresses='' -c unix_socket_directories={home} -c fsync=off"
+        quiet = {"stdout": subprocess.DEVNULL, "cwd": home, **owner}
+        subprocess.run([*initdb, "--no-sync", "--encoding=UTF8", "--locale=C"], check=True, **quiet)
+        subprocess.run([*ctl, "-o", options, "start"], check=True, **quiet)
+        try:
+            yield f"host={home} user=cpi dbname=postgres"
+        finally:
+            subprocess.run([*ctl, "-m", "immediate", "stop"], check=True, **quiet)
 
 
 def installed(bin_folder: Path) -> str:

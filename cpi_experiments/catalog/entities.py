@@ -6,14 +6,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from cpi_experiments.catalog.issue import Issue
+from cpi_experiments.catalog.known_kinds import find_kind
 from cpi_experiments.display import Displayed, Row
 from cpi_experiments.errors import CatalogError, nearest
 from cpi_experiments.estimate import Link
 from cpi_experiments.units import Direction, Increment, convert, parse_quantity
 
+if TYPE_CHECKING:
+    from cpi_experiments.catalog.indicator_kinds import IndicatorKind
+
+DEFAULT_WINDOW = "28 days"
 _LAG = re.compile(r"\s*(\d{1,4})\s*-\s*(\d{1,4})\s+days\s*")
 
 
@@ -68,8 +73,10 @@ class Aggregate(StrEnum):
 
     MEAN = "mean"
     MEDIAN = "median"
+    P90 = "p90"
     SUM = "sum"
     COUNT = "count"
+    ANY = "any"
     MAX = "max"
     MIN = "min"
 
@@ -113,23 +120,47 @@ class Measure:
     value : str
         Column or whitelisted expression, such as ``hours(requested_at, quoted_at)``.
     aggregate : Aggregate
-        How the events of one customer and period become one number.
+        How the events of one customer and period become one number; that of the indicator, or the mean. ``p90`` is
+        the 90% quantile, ``any`` is 1 if any event has a value other than zero, else 0.
     where : str
         Optional ``column = 'text'`` filter on the events.
     window : str
         How long after an assignment or a period start events count, such as ``28 days``.
     cap : float or None
         Values above are set to it, and counted.
+    indicator : str
+        Name of a built-in indicator that says what ``value`` is, such as ``nps``; see `KINDS`.
+    scale : (low, high) or None
+        Lowest and highest answer, where it is not the usual scale of the indicator.
+    promise : str
+        For ``share_within``: what was promised, such as ``24 hours``.
+    top : int
+        For ``csat_top_box``: how many of the highest answers count.
     """
 
     table: str
     entity: str
     at: str
     value: str
-    aggregate: Aggregate = Aggregate.MEAN
+    aggregate: Aggregate = None  # type: ignore[assignment]  # told apart from a written one, then filled in
     where: str = ""
-    window: str = "28 days"
+    window: str = ""
     cap: float | None = None
+    indicator: str = ""
+    scale: tuple[float, float] | None = None
+    promise: str = ""
+    top: int = 1
+
+    def __post_init__(self) -> None:
+        kind = self.kind
+        chosen = self.aggregate or Aggregate(kind.aggregate if kind else "mean")
+        object.__setattr__(self, "aggregate", chosen)
+        object.__setattr__(self, "window", self.window or (kind.window if kind else DEFAULT_WINDOW))
+
+    @property
+    def kind(self) -> IndicatorKind | None:
+        """The built-in indicator, None for a value of one's own."""
+        return find_kind(self.indicator) if self.indicator else None
 
     @property
     def window_days(self) -> float:
@@ -139,12 +170,19 @@ class Measure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where an outcome is, where it should be, by when, and how often it is looked at."""
+    """Where an outcome is, where it should be, by when, and how often it is looked at.
+
+    ``since`` is the day on which the baseline stood; ``benchmark`` is a level from outside, such as an industry's, and
+    ``benchmark_source`` says whose and of when.
+    """
 
     baseline: float | None = None
     value: float | None = None
     due: str = ""
+    since: str = ""
     cadence: Cadence | None = None
+    benchmark: float | None = None
+    benchmark_source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from cpi_experiments.catalog.entities import CPI, KPI, Catalog, ClaimedLink, Lev
 from cpi_experiments.catalog.entity_reader import check_entity, clean_content, shown
 from cpi_experiments.catalog.findings import CatalogFindingsError, raise_all
 from cpi_experiments.catalog.issue import Issue
+from cpi_experiments.catalog.known_kinds import find_kind
 from cpi_experiments.catalog.project import SETTINGS_FILE, load_project
 from cpi_experiments.catalog.resolve import resolve
 from cpi_experiments.catalog.yaml_marks import Marked, Place, read_yaml
@@ -186,6 +187,7 @@ def _prepare(content: dict[str, Any], units: tuple[str, ...], entry: Entry[Any])
     for key in _ONE_LINE:
         if isinstance(content.get(key), str):
             content[key] = " ".join(content[key].split())
+    yield from _known_indicator(content, entry)
     unit = content.get("unit")
     refused = False
     if isinstance(unit, str):
@@ -202,6 +204,18 @@ def _prepare(content: dict[str, Any], units: tuple[str, ...], entry: Entry[Any])
         except CatalogError as error:
             yield entry.refuse(error.found, "increment", advice=error.advice)
         content["increment"] = {"size": step.size, "unit": step.unit}
+
+
+def _known_indicator(content: dict[str, Any], entry: Entry[Any]) -> Iterator[CatalogError]:
+    measure = content.get("measure")
+    if not isinstance(measure, dict) or not isinstance(measure.get("indicator"), str) or not measure["indicator"]:
+        return
+    name = measure["indicator"]
+    try:
+        find_kind(name)
+    except CatalogError as error:
+        del measure["indicator"]  # so that nothing is told twice; `content` is a copy
+        yield entry.refuse(f"`measure.indicator`: {error.found}", "measure", "indicator", advice=error.advice)
 
 
 def _quantity(written: object) -> str:

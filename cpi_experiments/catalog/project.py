@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
+from cpi_experiments.catalog.contract import Contract
+from cpi_experiments.catalog.contract_reader import lost_references, read_contracts
 from cpi_experiments.catalog.entity_reader import check_entity, clean_content
 from cpi_experiments.catalog.findings import raise_all, require
 from cpi_experiments.catalog.yaml_marks import Marked, read_yaml
@@ -25,6 +27,10 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _WILD = re.compile(r"[*?\[]")
 _PICKLES = (".pkl", ".pickle", ".joblib", ".p", ".dill", ".npy", ".npz")
 _QUARTER = re.compile(r"(\d{4})-?Q([1-4])")
+_NO_KEYS: Final = {
+    "root": "The root is the folder itself.",
+    "contracts": "Say it under the table: `sources: {quotes: {path: ..., key: [...]}}`.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +53,8 @@ class Project(Displayed):
         Share of confirmed links that may be false, between 0 and 1.
     sources : mapping of table to path
         CSV or Parquet files, or patterns such as ``data/quotes_*.parquet``.
+    contracts : mapping of table to Contract
+        What the rows of a source must look like, where that is said.
     catalog, experiments, ledger, reports : str
         Where these lie.
     """
@@ -58,6 +66,7 @@ class Project(Displayed):
     currency: str = "EUR"
     fdr: float = 0.10
     sources: Mapping[str, str] = field(default_factory=dict)
+    contracts: Mapping[str, Contract] = field(default_factory=dict)
     catalog: str = "catalog"
     experiments: str = "experiments"
     ledger: str = "ledger.sqlite"
@@ -77,6 +86,11 @@ class Project(Displayed):
     def ledger_path(self) -> Path:
         """File of the ledger."""
         return self.root / self.ledger
+
+    @property
+    def moments_path(self) -> Path:
+        """Folder of the moments of analysed trials, beside the ledger."""
+        return self.ledger_path.parent / "moments"
 
     @property
     def reports_path(self) -> Path:
@@ -145,13 +159,21 @@ def load_project(folder: Path | str) -> Project:
         )
     marked = read_yaml(root / SETTINGS_FILE, root=root)
     content, _ = clean_content(marked.content)
-    if "root" in content:
-        raise CatalogError("unknown key `root`", where=marked.where("root"), advice="The root is the folder itself.")
+    for key, advice in _NO_KEYS.items():
+        if key in content:
+            raise CatalogError(f"unknown key `{key}`", where=marked.where(key), advice=advice)
+    contracts, wrong = read_contracts(content, marked)
     project, findings = check_entity(
         {**content, "root": str(root)}, Project, marked=marked, place=(), name="the project"
     )
-    project = require(project, findings)
-    raise_all([*_check_settings(project, marked), *_check_paths(project, marked)])
+    project = replace(require(project, [*findings, *wrong]), contracts=contracts)
+    raise_all(
+        [
+            *_check_settings(project, marked),
+            *_check_paths(project, marked),
+            *lost_references(project.contracts, project.sources, marked),
+        ]
+    )
     return project
 
 
@@ -197,7 +219,7 @@ def _check_paths(project: Project, marked: Marked) -> list[CpiError]:
             if place[0] == "sources":
                 _check_source(project.root, place[1], path)
         except CatalogError as error:
-            error.where = marked.where(*place)
+            error.where = marked.where(*place, "path")  # its own line where the source has a contract as well
             findings.append(error)
     return findings
 

@@ -7,8 +7,9 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cpi_experiments.catalog.entities import CPI, KPI, ClaimedLink, Lever, Target
+from cpi_experiments.catalog.entities import CPI, KPI, Aggregate, ClaimedLink, Lever, Target
 from cpi_experiments.catalog.expression import parse_expression, parse_filter
+from cpi_experiments.catalog.kind_checks import kind_misfits
 from cpi_experiments.errors import CatalogError, nearest
 from cpi_experiments.units import convert, known_units, parse_quantity
 
@@ -59,7 +60,11 @@ def _increments(draft: Draft) -> Iterator[CatalogError]:
 
 def _measures(draft: Draft) -> Iterator[CatalogError]:
     for entry, indicator in _indicators(draft):
-        yield from _measure(entry, indicator.measure)
+        bad = [*_measure(entry, indicator.measure)]
+        yield from bad
+        if not bad:
+            for path, found, advice in kind_misfits(indicator):
+                yield entry.refuse(f"`{path}`: {found}", *path.split("."), advice=advice)
 
 
 def _measure(entry: Entry[Any], measure: Measure) -> Iterator[CatalogError]:
@@ -88,20 +93,35 @@ def _above_zero(size: float, text: str) -> None:
 def _targets(draft: Draft) -> Iterator[CatalogError]:
     for entry, indicator in _indicators(draft):
         if indicator.target is not None:
-            yield from _target(entry, indicator.target, indicator.unit)
+            yield from _target(entry, indicator.target, indicator.unit, _bounds(indicator.measure))
 
 
-def _target(entry: Entry[Any], target: Target, unit: str) -> Iterator[CatalogError]:
+def _bounds(measure: Measure) -> tuple[float, float] | None:
+    """Return what a mean of this indicator can be; sums have no bounds."""
+    kind = measure.kind
+    return kind.bounds(measure.scale) if kind and measure.aggregate not in (Aggregate.SUM, Aggregate.COUNT) else None
+
+
+def _target(entry: Entry[Any], target: Target, unit: str, bounds: tuple[float, float] | None) -> Iterator[CatalogError]:
     top = _SHARES.get(unit)
-    for key in ("baseline", "value"):
+    for key in ("baseline", "value", "benchmark"):
         level = getattr(target, key)
         if top is not None and level is not None and not 0 <= level <= top:
             advice = f"Write a {unit} between 0 and {top:g}." + (
                 f" Is {level:g} a percentage? Write {level / 100:g}." if unit == "fraction" and 1 < level <= 100 else ""
             )
             yield entry.refuse(f"target {key} {level:g} is outside [0, {top:g}]", "target", key, advice=advice)
-    if target.due:
-        yield from _attempt(entry, "target.due", partial(read_date, target.due))
+        elif top is None and level is not None and bounds and not bounds[0] <= level <= bounds[1]:
+            allowed = f"[{bounds[0]:g}, {bounds[1]:g}]"
+            yield entry.refuse(
+                f"target {key} {level:g} is outside {allowed}",
+                "target",
+                key,
+                advice="Write a level that this indicator can have.",
+            )
+    for key, day in (("since", target.since), ("due", target.due)):
+        if day:
+            yield from _attempt(entry, f"target.{key}", partial(read_date, day))
 
 
 def read_date(text: str) -> date:

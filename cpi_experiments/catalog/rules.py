@@ -75,8 +75,7 @@ _COMPANY_PATTERNS: Final = tuple((re.compile(rf"\b(?:{words})\b"), name) for wor
 
 def _kpi_as_cpi(catalog: Catalog) -> Iterator[Issue]:
     for cpi in catalog.cpis.values():
-        words = re.sub(r"[^a-z0-9]+", " ", f"{cpi.id} | {cpi.label}".lower())
-        name = next((name for pattern, name in _COMPANY_PATTERNS if pattern.search(words)), "")
+        name = _company_number(cpi)
         if not name:
             continue
         accepted = len(cpi.override.split()) >= 3
@@ -92,6 +91,15 @@ def _kpi_as_cpi(catalog: Catalog) -> Iterator[Issue]:
             message=f"CPI {cpi.id!r}: customers do not care about your {name}; this measures value for the company.",
             remedy=remedy,
         )
+
+
+def _company_number(cpi: CPI) -> str:
+    """Name what a CPI says about the company's own success, by its indicator or by its words; empty if nothing."""
+    kind = cpi.measure.kind
+    if kind is not None and kind.company:
+        return kind.label[0].lower() + kind.label[1:]
+    words = re.sub(r"[^a-z0-9]+", " ", f"{cpi.id} | {cpi.label}".lower())
+    return next((name for pattern, name in _COMPANY_PATTERNS if pattern.search(words)), "")
 
 
 def _outcome(catalog: Catalog) -> Iterator[Issue]:
@@ -164,6 +172,23 @@ def _targets(catalog: Catalog) -> Iterator[Issue]:
                 message=f"{name}: target goes from {target.baseline:g} to {target.value:g}, "
                 f"but {indicator.better.value} is better.",
                 remedy="Exchange baseline and value, or correct `better`.",
+            )
+
+
+def _benchmarks(catalog: Catalog) -> Iterator[Issue]:
+    for kind, indicators in (("cpi", catalog.cpis), ("kpi", catalog.kpis)):
+        for indicator in indicators.values():
+            target = indicator.target
+            if target is None or (target.benchmark is None) == (not target.benchmark_source.strip()):
+                continue
+            no_source = target.benchmark is not None
+            yield Issue(
+                rule="benchmark",
+                severity="warning",
+                where=_at(catalog, f"{kind}:{indicator.id}", "target"),
+                message=f"{kind.upper()} {indicator.id!r}: "
+                + ("benchmark without a source." if no_source else "source of a benchmark without its value."),
+                remedy="Write both: `benchmark: 44, benchmark_source: who measured it, where and when`.",
             )
 
 
@@ -310,6 +335,7 @@ RULES: Final[tuple[Callable[[Catalog], Iterator[Issue]], ...]] = (
     _outcome,
     _discovery,
     _targets,
+    _benchmarks,
     _assignable,
     _links,
     _tautologies,

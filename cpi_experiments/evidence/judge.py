@@ -139,7 +139,7 @@ def judge_links(table: Data, *, fdr: float = 0.10, slots: int | None = None) -> 
 
 def _read(table: Data) -> list[dict[str, Any]]:
     needed, optional = [*_TEXT, *_NUMBERS], [*_OPTIONAL_TEXT, *_OPTIONAL_NUMBERS]
-    if not isinstance(table, str | Path) and hasattr(table, "iloc") and len(table) == 0:
+    if not isinstance(table, str | Path) and hasattr(table, "iloc") and not table.shape[0]:
         columns_of_frame(table, needed, optional)  # an empty portfolio still has its columns
         return []
     columns = read_columns(table, needed, optional=optional)

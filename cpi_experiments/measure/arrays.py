@@ -119,7 +119,11 @@ def series_array(series: pd.Series[Any], name: str) -> Array:
         return times.to_numpy(dtype="datetime64[us]")
     if kind not in "biuf":
         return _of_objects(series, name)
-    return series.to_numpy() if isinstance(series.dtype, np.dtype) else _nullable(series, whole=kind in "iu")
+    if isinstance(series.dtype, np.dtype):
+        return series.to_numpy()
+    if hasattr(series.dtype, "numpy_dtype") and kind in "biu" and not series.isna().any():
+        return series.to_numpy(dtype=series.dtype.numpy_dtype)
+    return _nullable(series, whole=kind in "iu")
 
 
 def _of_objects(series: pd.Series[Any], name: str) -> Array:

@@ -7,12 +7,13 @@ afterwards. Names are quoted, values are parameters.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import duckdb
 import numpy as np
 
 from cpi_experiments.errors import DataError, nearest
+from cpi_experiments.estimate import digest_of
 from cpi_experiments.measure.arrays import (
     as_doubles,
     columns_of_frame,
@@ -30,17 +31,19 @@ from cpi_experiments.measure.engine_files import (
 )
 from cpi_experiments.measure.engine_lock import open_locked, raise_query_error
 from cpi_experiments.measure.engine_spark import collect_columns, is_spark
+from cpi_experiments.measure.engine_warehouse import WarehouseTable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
 __all__ = ["Data", "Tables", "complete_cases", "numeric", "quote", "read_columns"]
 
 Array = np.ndarray
-#: What every plain-data door accepts: a DataFrame, a path of a CSV or Parquet file, or a DuckDB relation.
-Data: TypeAlias = "pd.DataFrame | str | Path | duckdb.DuckDBPyRelation"
+#: What every plain-data door accepts: a DataFrame (pandas, Spark, Arrow), a path of CSV or Parquet files, a DuckDB
+#: relation, or a table of a warehouse.
+Data: TypeAlias = "pd.DataFrame | str | Path | duckdb.DuckDBPyRelation | WarehouseTable"
 
 _OLDEST = 2
 _AS_TEXT = ("ENUM", "UUID", "HUGEINT", "UHUGEINT")  # numpy has no array for these, or not an exact one
@@ -89,7 +92,8 @@ class Tables:
     Parameters
     ----------
     sources : mapping of table name to source
-        A CSV or Parquet file or glob (``"events/*.parquet"``), a DataFrame, or a DuckDB relation.
+        A CSV or Parquet file or glob (``"events/*.parquet"``), a DataFrame, a DuckDB relation, an Arrow table, or
+        arrays by name.
     root : Path, optional
         Folder that relative paths start at and that no file may lie outside of.
     memory_limit : str
@@ -110,11 +114,21 @@ class Tables:
     {'mean': array([3.])}
     """
 
-    __slots__ = ("__weakref__", "_columns", "_connection", "_digests", "_files", "_finalizer", "_frames", "_repeats")
+    __slots__ = (
+        "__weakref__",
+        "_columns",
+        "_connection",
+        "_digests",
+        "_files",
+        "_finalizer",
+        "_frames",
+        "_repeats",
+        "_restricted",
+    )
 
     def __init__(
         self,
-        sources: Mapping[str, str | Path | pd.DataFrame | duckdb.DuckDBPyRelation],
+        sources: Mapping[str, Data | dict[str, Array]],
         *,
         root: Path | None = None,
         memory_limit: str = "4GB",
@@ -122,7 +136,7 @@ class Tables:
     ) -> None:
         check_names(list(sources), where="tables")
         self._files: dict[str, tuple[Path, ...]] = {}
-        self._frames: dict[str, pd.DataFrame] = {}
+        self._frames: dict[str, pd.DataFrame | dict[str, Array]] = {}
         for table, source in sources.items():
             if isinstance(source, str | Path):
                 self._files[table] = find_files(source, root=root)
@@ -133,6 +147,7 @@ class Tables:
         self._columns: dict[str, dict[str, str]] = {}
         self._digests: dict[str, str] = {}
         self._repeats: dict[str, int] = {}
+        self._restricted: dict[str, str] = {}
         for position, table in enumerate(sources):
             self._add(table, f"cpi_source_{position}")
 
@@ -149,8 +164,38 @@ class Tables:
             f"CAST({quote(name)} AS VARCHAR) AS {quote(name)}" if kind.startswith(_AS_TEXT) else quote(name)
             for name, kind, *_ in rows
         )
-        self._run(f"CREATE VIEW {quote(table)} AS SELECT {listed} FROM {scan}")  # noqa: S608 - quoted
+        self._run(f"CREATE TEMP VIEW {quote(table)} AS SELECT {listed} FROM {scan}")  # noqa: S608 - quoted
         self._columns[table] = {name: "VARCHAR" if kind.startswith(_AS_TEXT) else kind for name, kind, *_ in rows}
+
+    def restrict(self, table: str, select: Callable[[str], str], *, repeats_are_events: bool = False) -> None:
+        """Let only some rows of a table be seen from now on; its digest says so.
+
+        Parameters
+        ----------
+        table : str
+        select : callable
+            Given the name of the view of all rows, writes the SELECT of those that are kept.
+        repeats_are_events : bool
+            Rows that repeat another in every column are events of their own.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> tables = Tables({"t": pd.DataFrame({"a": [1, -2]})})
+        >>> tables.restrict("t", lambda every: f"SELECT * FROM {every} WHERE a > 0")
+        >>> tables.query("SELECT a FROM t")["a"].tolist()
+        [1]
+        """
+        every = f"cpi_all_{self.names.index(table)}"
+        if every not in self._columns:
+            self._run(f"ALTER VIEW {quote(table)} RENAME TO {every}")
+            self._columns[every] = self.columns(table)
+        sql = select(every)
+        self._run(f"CREATE OR REPLACE TEMP VIEW {quote(table)} AS {sql}")
+        self._restricted[table] = sql
+        self._repeats.pop(table, None)
+        if repeats_are_events:
+            self._repeats[table] = 0
 
     def _run(self, sql: str, parameters: Sequence[object] = ()) -> duckdb.DuckDBPyConnection:
         try:
@@ -166,7 +211,7 @@ class Tables:
     @property
     def names(self) -> tuple[str, ...]:
         """The tables."""
-        return tuple(self._columns)
+        return tuple(name for name in self._columns if not name.startswith("cpi_all_"))
 
     def columns(self, table: str) -> dict[str, str]:
         """Return the columns of a table and their DuckDB types.
@@ -247,8 +292,13 @@ class Tables:
         """
         self.columns(table)
         if table not in self._digests:
+            names = ", ".join(quote(name) for name in self._columns[table])
             frame = self._frames.get(table)
+            if isinstance(frame, dict) or (frame is not None and not hasattr(frame, "iloc")):
+                frame = self.frame(f"SELECT {names} FROM {quote(table)}")  # noqa: S608 - quoted
             self._digests[table] = digest_of_files(self._files[table]) if frame is None else digest_of_frame(frame)
+        if table in self._restricted:
+            return digest_of({"rows": self._digests[table], "kept": self._restricted[table]})
         return self._digests[table]
 
     def close(self) -> None:
@@ -270,7 +320,7 @@ def read_columns(data: Data, columns: Sequence[str], *, optional: Sequence[str] 
 
     Parameters
     ----------
-    data : DataFrame (pandas or Spark), str, Path or DuckDB relation
+    data : DataFrame (pandas, Spark or Arrow), str, Path, DuckDB relation or warehouse table
         A path names a CSV or Parquet file or glob.
     columns : sequence of str
         Columns that must be there.
@@ -294,6 +344,8 @@ def read_columns(data: Data, columns: Sequence[str], *, optional: Sequence[str] 
     """
     if is_spark(data):
         data = collect_columns(data, columns, optional)
+    if type(data).__module__.startswith("pyarrow"):
+        data = duckdb.connect(":memory:").from_arrow(data)
     if isinstance(data, str | Path):
         arrays = _from_files(data, columns, optional)
         where = Path(data).name
@@ -301,6 +353,11 @@ def read_columns(data: Data, columns: Sequence[str], *, optional: Sequence[str] 
         wanted = wanted_columns(list(data.columns), columns, optional, where="relation")
         arrays = _fetched(data.select(*(duckdb.ColumnExpression(name) for name in wanted)))
         where = "relation"
+    elif isinstance(data, WarehouseTable):
+        wanted = wanted_columns(list(data.columns), columns, optional, where=data.name)
+        listed = ", ".join(quote(name) for name in wanted)
+        arrays = data.engine.query(f"SELECT {listed} FROM {quote(data.name)}")  # noqa: S608 - quoted
+        where = data.name
     else:
         arrays = columns_of_frame(data, columns, optional)
         where = "data"
@@ -323,7 +380,10 @@ def _fetched(relation: duckdb.DuckDBPyRelation) -> dict[str, Array]:
     return {name: plain_array(np.asanyarray(values)) for name, values in arrays.items()}
 
 
-def _as_frame(source: object, table: str) -> pd.DataFrame:
+def _as_frame(source: Any, table: str) -> pd.DataFrame | dict[str, Array]:  # noqa: ANN401 - checked here
+    if isinstance(source, dict) or type(source).__module__.startswith("pyarrow"):
+        check_names(list(source) if isinstance(source, dict) else source.schema.names, where=table)
+        return source  # type: ignore[no-any-return] # arrays and Arrow: DuckDB reads them where they are
     import pandas as pd  # noqa: PLC0415 - the path from a file to arrays needs no pandas
 
     if isinstance(source, duckdb.DuckDBPyRelation):

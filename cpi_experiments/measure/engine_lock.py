@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import os
 import re
 import shutil
 import tempfile
@@ -31,6 +33,24 @@ def open_locked(
     DataError
         If the memory limit or the threads cannot be used.
     """
+    if files:
+        connection, spill = _locked(files, memory_limit, threads)
+        return connection, weakref.finalize(owner, _close, connection, spill)
+    # Tables in memory share one database a process: opening one takes longer than most questions. What is registered
+    # and viewed through a cursor is seen by that cursor alone.
+    shared = (os.getpid(), memory_limit, int(threads))
+    if shared not in _SHARED:
+        connection, spill = _locked(files, memory_limit, threads)
+        _SHARED[shared] = connection
+        atexit.register(shutil.rmtree, spill, ignore_errors=True)
+    cursor = _SHARED[shared].cursor()
+    return cursor, weakref.finalize(owner, cursor.close)
+
+
+_SHARED: dict[tuple[int, str, int], duckdb.DuckDBPyConnection] = {}
+
+
+def _locked(files: Sequence[Path], memory_limit: str, threads: int) -> tuple[duckdb.DuckDBPyConnection, str]:
     connection = duckdb.connect(":memory:")
     spill = tempfile.mkdtemp(prefix="cpi-")
     listed = ", ".join(literal(str(file)) for file in files)
@@ -49,16 +69,15 @@ def open_locked(
         "enable_external_access=false",
         "lock_configuration=true",
     )
-    finalizer = weakref.finalize(owner, _close, connection, spill)
     for setting in settings:
         try:
             connection.execute(f"SET {setting}")
         except duckdb.Error:
-            finalizer()
+            _close(connection, spill)
             raise DataError(
                 f"the engine refuses {setting.split('=')[0]}", advice='Write memory limits like "4GB", threads from 1.'
             ) from None
-    return connection, finalizer
+    return connection, spill
 
 
 def _close(connection: duckdb.DuckDBPyConnection, spill: str) -> None:

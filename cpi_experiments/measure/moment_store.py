@@ -115,7 +115,7 @@ def gather_files(
     store : Path
         Folder of the saved moments, such as ``moments/`` beside the ledger.
     columns, by, pairs, caps, scales
-        As in `cpi_experiments.measure.gather.gather`.
+        As in `cpi_experiments.measure.gather.gather`; caps are numbers, the same for all files.
 
     Raises
     ------

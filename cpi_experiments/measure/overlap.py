@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from cpi_experiments.measure.engine import quote
 
 if TYPE_CHECKING:
-    from cpi_experiments.measure.engine import Tables
+    from cpi_experiments.measure.source import Engine
 
 
 def shared_share(
-    tables: Tables,
+    tables: Engine,
     one: str,
     other: str,
     *,
@@ -26,7 +26,7 @@ def shared_share(
 
     Parameters
     ----------
-    tables : Tables
+    tables : Engine
     one, other : str
         Ids of the experiments.
     days : float

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,23 +12,27 @@ import pandas as pd
 
 from cpi_experiments.display import Displayed, Row, number, plain
 from cpi_experiments.errors import DataError, nearest
-from cpi_experiments.estimate import digest_of
+from cpi_experiments.estimate import Diagnostic, digest_of
+from cpi_experiments.measure.audit import Audit, audit, count_losses, count_outside
 from cpi_experiments.measure.columns import missing
-from cpi_experiments.measure.engine import quote
-from cpi_experiments.measure.events import Loss, by_source, count_losses, events_sql
-from cpi_experiments.measure.grid import check_unique, covariate_sql, day_text
-from cpi_experiments.measure.indicators import Indicator, check_time, find_indicators, key_sql, moment
+from cpi_experiments.measure.events import Loss
+from cpi_experiments.measure.grid import day_text
+from cpi_experiments.measure.order import Order, check_order, order_of_times, row_orders
 from cpi_experiments.measure.periods import bound
+from cpi_experiments.measure.trial_plans import RESERVED, Trial, TrialPlan, make_batch, plan_trial
+from cpi_experiments.measure.trials import Assigned, Batch, Outcomes, find_assigned, measure_outcomes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import date
 
     from cpi_experiments.catalog.entities import Catalog
-    from cpi_experiments.measure.engine import Tables
+    from cpi_experiments.measure.indicators import Indicator
+    from cpi_experiments.measure.source import Engine
 
-_PRE = "pre_"
-_RESERVED = ("unit", "arm", "assigned_at")
+__all__ = ["Trial", "UnitFrame", "measure_trials", "measure_units"]
+
+Array = np.ndarray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -53,6 +58,10 @@ class UnitFrame(Displayed):
         Units with a window that was not over at ``as_of`` (by default: the last event); their sums are not final.
     digest : str
         Hash of the data and of how they were measured.
+    measured_at : mapping of indicator to datetime64 array, shape (rows,)
+        When the value of each row was complete: the last event of a CPI, the first of a KPI; NaT without an event.
+    orders : tuple of Order
+        How often each KPI was measured before each CPI.
     """
 
     frame: pd.DataFrame
@@ -66,6 +75,21 @@ class UnitFrame(Displayed):
     n_in_two_arms: int
     n_open: int
     digest: str
+    measured_at: Mapping[str, Array] = field(default_factory=dict, repr=False)
+    orders: tuple[Order, ...] = ()
+
+    def order_of(self, cpi: str, kpi: str) -> Diagnostic:
+        """Say whether a KPI was measured after its CPI; see `cpi_experiments.measure.order.check_order`.
+
+        Raises
+        ------
+        DataError
+            If one of them was not measured.
+        """
+        for order in self.orders:
+            if (order.cpi, order.kpi) == (cpi, kpi):
+                return check_order(order)
+        raise DataError(f"{cpi!r} and {kpi!r} were not measured together", advice=nearest(cpi, list(self.cpis)))
 
     def to_frame(self) -> pd.DataFrame:
         """Return a copy of the data."""
@@ -97,25 +121,8 @@ class UnitFrame(Displayed):
         return rows
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plan:
-    """What is asked of the tables, resolved."""
-
-    cpis: tuple[str, ...]
-    kpis: tuple[str, ...]
-    own: tuple[str, ...]
-    before: tuple[str, ...]
-    covariates: tuple[str, ...]
-    indicators: tuple[Indicator, ...]
-    key: Callable[[str], str]
-    unit: str
-    assignments: str
-    customers: str
-    as_of: str | None
-
-
 def measure_units(  # noqa: PLR0913 - a door: everything by name
-    tables: Tables,
+    tables: Engine,
     catalog: Catalog,
     *,
     experiment: str,
@@ -134,7 +141,7 @@ def measure_units(  # noqa: PLR0913 - a door: everything by name
 
     Parameters
     ----------
-    tables : Tables
+    tables : Engine
     catalog : Catalog
     experiment : str
         Value of the column ``experiment`` of the assignments.
@@ -163,229 +170,196 @@ def measure_units(  # noqa: PLR0913 - a door: everything by name
     DataError
         If tables, columns or the experiment are missing, or no indicator has an event in a window.
     """
-    plan = _planned(
-        tables,
-        catalog,
-        (tuple(cpis), tuple(kpis), tuple(covariates)),
-        places=(unit, assignments, customers),
-        as_of=as_of,
-    )
-    assigned, lost = _assigned(tables, plan, experiment)
-    frame = tables.frame(_units_sql(tables, plan, assigned), [experiment])
-    if frame.empty:
-        raise DataError("every unit of the experiment is in several arms", where=assignments)
-    unseen = _unseen(tables, plan, frame)
-    filled = _fill_before(frame, plan)
-    n_open = _count_open(tables, plan, frame)
-    used = sorted(
-        {each.measure.table for each in plan.indicators} | {assignments} | ({customers} if plan.own else set())
-    )
-    how = {
-        "experiment": experiment,
-        "unit": unit,
-        "as_of": plan.as_of,
-        "roles": [plan.cpis, plan.kpis, plan.covariates],
-    }
-    counts = frame["arm"].value_counts().sort_index()
-    return UnitFrame(
-        frame=frame[[*_RESERVED, *plan.cpis, *plan.kpis, *plan.covariates]],
+    trial = Trial(
         experiment=experiment,
-        unit=unit,
-        cpis=plan.cpis,
-        kpis=plan.kpis,
-        covariates=plan.covariates,
-        losses=(*lost[1], *unseen, *count_losses(tables, plan.indicators), *filled),
-        n_assigned={str(arm): int(count) for arm, count in counts.items()},
-        n_in_two_arms=lost[0],
-        n_open=n_open,
-        digest=digest_of(
-            {
-                "tables": {table: tables.digest(table) for table in used},
-                "measures": {each.id: plain(each.measure) for each in plan.indicators},
-                "how": how,
-            }
-        ),
-    )
-
-
-def _planned(
-    tables: Tables,
-    catalog: Catalog,
-    roles: tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]],
-    *,
-    places: tuple[str, str, str],
-    as_of: str | date | None,
-) -> _Plan:
-    cpis, kpis, covariates = roles
-    unit, assignments, customers = places
-    names = [*cpis, *kpis, *covariates]
-    for name in names:
-        if names.count(name) > 1 or name in _RESERVED:
-            raise DataError(f"{name!r} is named twice or is taken", advice=f"{_RESERVED} are columns of the result.")
-    if not (cpis or kpis):
-        raise DataError("no CPI and no KPI is named", advice="Name at least one id of the catalog.")
-    known = {**catalog.cpis, **catalog.kpis}
-    own_columns = tables.columns(customers) if customers in tables.names else {}
-    before = tuple(each for each in covariates if each not in own_columns and each.removeprefix(_PRE) in known)
-    own = tuple(each for each in covariates if each not in before)
-    for name in own:
-        if name not in own_columns:
-            raise DataError(
-                f"covariate {name!r} is neither a column of {customers!r} nor pre_ and an id of the catalog",
-                advice=nearest(name, [*own_columns, *(f"{_PRE}{each}" for each in known)]),
-            )
-    if own:
-        check_unique(tables, customers, unit)
-    indicators = find_indicators(
-        tables, catalog, [*cpis, *kpis, *(each.removeprefix(_PRE) for each in before)], unit=unit
-    )
-    keys = sorted({(each.measure.table, each.measure.entity) for each in indicators})
-    key = key_sql(tables, [*keys, (assignments, unit), *([(customers, unit)] if own else [])])
-    return _Plan(
-        cpis=cpis,
-        kpis=kpis,
-        own=own,
-        before=before,
-        covariates=covariates,
-        indicators=indicators,
-        key=key,
+        cpis=tuple(cpis),
+        kpis=tuple(kpis),
+        covariates=tuple(covariates),
         unit=unit,
         assignments=assignments,
-        customers=customers,
-        as_of=bound(as_of, last=True, where="as_of"),
+    )
+    return measure_trials(tables, catalog, [trial], customers=customers, as_of=as_of)[0]
+
+
+def measure_trials(
+    tables: Engine,
+    catalog: Catalog,
+    trials: Sequence[Trial],
+    *,
+    customers: str = "customers",
+    as_of: str | date | None = None,
+) -> tuple[UnitFrame, ...]:
+    """Measure several experiments as `measure_units` does one, with one scan of each event table for all of them.
+
+    Parameters
+    ----------
+    tables : Engine
+    catalog : Catalog
+    trials : sequence of Trial
+    customers : str
+        Table of customer attributes, for covariates.
+    as_of : str or date, optional
+        Last day or moment seen, ISO.
+
+    Returns
+    -------
+    tuple of UnitFrame
+        One a trial, in their order.
+
+    Raises
+    ------
+    DataError
+        As `measure_units`; it names the experiment.
+    """
+    until = bound(as_of, last=True, where="as_of")
+    batches: dict[tuple[str, str, str], list[tuple[int, TrialPlan]]] = {}
+    for i, trial in enumerate(trials):
+        with _telling(trial):
+            plan = plan_trial(tables, catalog, trial, customers)
+        batches.setdefault(plan.place, []).append((i, plan))
+    found: dict[int, UnitFrame] = {}
+    for together in batches.values():
+        batch = make_batch([plan for _, plan in together], customers, until)
+        audits = audit(tables, tuple({**batch.before, **batch.outcomes}.values()))
+        assigned = find_assigned(tables, batch)
+        outcomes = measure_outcomes(tables, batch, audits, rows=len(assigned.unit))
+        for k, (i, plan) in enumerate(together):
+            with _telling(plan.trial):
+                found[i] = _unit_frame(tables, plan, batch, audits, _part(assigned, outcomes, k))
+    return tuple(found[i] for i in range(len(trials)))
+
+
+@contextmanager
+def _telling(trial: Trial) -> Iterator[None]:
+    """Name the experiment in what goes wrong."""
+    try:
+        yield
+    except DataError as error:
+        where = ", ".join(part for part in (f"experiment {trial.experiment}", error.where) if part)
+        raise DataError(error.found, where=where, advice=error.advice) from error
+
+
+# -- what was found --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """The rows of one trial."""
+
+    frame: dict[str, Array]
+    first: dict[str, Array]
+    last: dict[str, Array]
+    unusable: int
+    several: int
+
+
+def _part(assigned: Assigned, outcomes: Outcomes, trial: int) -> _Part:
+    rows = slice(assigned.bounds[trial], assigned.bounds[trial + 1])
+    columns = {"unit": assigned.unit, "arm": assigned.arm, "assigned_at": assigned.assigned_at, **outcomes.values}
+    return _Part(
+        frame={name: values[rows].copy() for name, values in columns.items()},
+        first={name: values[rows] for name, values in outcomes.first.items()},
+        last={name: values[rows] for name, values in outcomes.last.items()},
+        unusable=int(assigned.unusable[trial]),
+        several=int(assigned.several[trial]),
     )
 
 
-def _assigned(tables: Tables, plan: _Plan, experiment: str) -> tuple[str, tuple[int, tuple[Loss, ...]]]:
-    """Write the SQL of units with one arm each; count those with several, and unusable rows."""
-    table = plan.assignments
-    for column in ("experiment", "arm"):
-        tables.type_of(table, column)
-    check_time(tables, table, "assigned_at")
-    name, at = quote(plan.unit), moment(tables, table, "assigned_at")
-    of_this = "CAST(experiment AS VARCHAR) = $1"
-    usable = f"{name} IS NOT NULL AND arm IS NOT NULL AND assigned_at IS NOT NULL"
-    units = (
-        f"SELECT {plan.key(plan.unit)} AS unit, count(DISTINCT CAST(arm AS VARCHAR)) AS arms, "  # noqa: S608 - quoted
-        f"min(CAST(arm AS VARCHAR)) AS arm, min({at}) AS assigned_at "
-        f"FROM {quote(table)} WHERE {of_this} AND {usable} GROUP BY 1"
-    )
-    found = tables.query(
-        f"SELECT (SELECT count(*) FROM {quote(table)} WHERE {of_this}) AS n, "  # noqa: S608 - quoted
-        f"(SELECT count(*) FROM {quote(table)} WHERE {of_this} AND NOT ({usable})) AS unusable, "
-        f"(SELECT count(*) FROM ({units}) WHERE arms > 1) AS several",
-        [experiment],
-    )
-    if not found["n"][0]:
-        known = tables.query(f"SELECT DISTINCT CAST(experiment AS VARCHAR) AS id FROM {quote(table)} LIMIT 50")["id"]  # noqa: S608 - quoted
-        raise DataError(
-            f"experiment {experiment!r} has no assignments",
-            where=table,
-            advice=nearest(experiment, [str(each) for each in known if each is not None]),
-        )
-    lost = int(found["unusable"][0])
-    losses = ((plan.assignments, f"without {plan.unit}, arm or time", lost),) if lost else ()
-    return f"SELECT unit, arm, assigned_at FROM ({units}) WHERE arms = 1", (int(found["several"][0]), losses)  # noqa: S608 - quoted
-
-
-def _units_sql(tables: Tables, plan: _Plan, assigned: str) -> str:
-    outcomes = (*plan.cpis, *plan.kpis)
-    parts = [f"assigned AS ({assigned})"]
-    columns, joins = [], []
-    condition = f"event_at < TIMESTAMP '{plan.as_of}'" if plan.as_of else "TRUE"
-    for g, group in enumerate(by_source(plan.indicators).values()):
-        sums = []
-        for i, each in enumerate(group):
-            wanted = [(each.id, _after(each))] if each.id in outcomes else []
-            wanted += [(_PRE + each.id, _before(each))] if _PRE + each.id in plan.before else []
-            for name, window in wanted:
-                sums.append(f"CAST({each.aggregate(f'v{i}', window)} AS DOUBLE) AS {quote(name)}")
-                value = f"g{g}.{quote(name)}"
-                columns.append(f"{f'coalesce({value}, 0e0)' if each.adds_up else value} AS {quote(name)}")
-        events = events_sql(tables, group, key=plan.key, condition=condition)
-        parts.append(
-            f"g{g} AS (SELECT entity, {', '.join(sums)} FROM ({events}) JOIN assigned ON unit = entity GROUP BY entity)"  # noqa: S608 - quoted
-        )
-        joins.append(f"LEFT JOIN g{g} ON g{g}.entity = assigned.unit")
-    if plan.own:
-        chosen = ", ".join(covariate_sql(tables, plan.customers, name) for name in plan.own)
-        keyed = f"SELECT {plan.key(plan.unit)} AS entity, {chosen} FROM {quote(plan.customers)}"  # noqa: S608 - quoted
-        parts.append(f"own AS ({keyed} WHERE {quote(plan.unit)} IS NOT NULL)")
-        joins.append("LEFT JOIN own ON own.entity = assigned.unit")
-        columns += [f"own.{quote(name)} AS {quote(name)}" for name in plan.own]
-    return (
-        f"WITH {', '.join(parts)} SELECT assigned.unit, assigned.arm, assigned.assigned_at, {', '.join(columns)} "  # noqa: S608 - quoted
-        f"FROM assigned {' '.join(joins)} ORDER BY assigned.unit"
+def _unit_frame(tables: Engine, plan: TrialPlan, batch: Batch, audits: Sequence[Audit], part: _Part) -> UnitFrame:
+    trial = plan.trial
+    if not len(part.frame["unit"]):
+        raise DataError("every unit of the experiment is in several arms", where=trial.assignments)
+    looked = {each.indicator.id: each for each in audits}
+    columns = {name: part.frame[name] for name in (*RESERVED, *plan.outcomes, *trial.covariates)}
+    unseen = _unseen(plan, columns, looked)
+    filled = _fill_before(columns, plan, batch.customers)
+    lost = ((trial.assignments, f"without {trial.unit}, arm or time", part.unusable),) if part.unusable else ()
+    used = tuple(plan.indicators.values())
+    late = count_outside(tables, used, end=batch.as_of)
+    arms, counts = np.unique(columns["arm"].astype(str), return_counts=True)
+    return UnitFrame(
+        frame=pd.DataFrame({name: pd.Series(values, dtype=values.dtype) for name, values in columns.items()}),
+        experiment=trial.experiment,
+        unit=trial.unit,
+        cpis=trial.cpis,
+        kpis=trial.kpis,
+        covariates=trial.covariates,
+        losses=(*lost, *unseen, *count_losses(tables, used), *late, *filled),
+        n_assigned={str(arm): int(count) for arm, count in zip(arms, counts, strict=True)},
+        n_in_two_arms=part.several,
+        n_open=_count_open(plan, columns["assigned_at"], batch.as_of, looked),
+        digest=_digest(tables, plan, batch),
+        measured_at={name: part.last[name] for name in trial.cpis} | {name: part.first[name] for name in trial.kpis},
+        orders=_orders(tables, plan, part),
     )
 
 
-def _length(indicator: Indicator) -> str:
-    return f"INTERVAL {round(indicator.measure.window_days * 86400)} SECONDS"
+def _orders(tables: Engine, plan: TrialPlan, part: _Part) -> tuple[Order, ...]:
+    pairs = [(cpi, kpi) for cpi in plan.trial.cpis for kpi in plan.trial.kpis]
+    recorded = row_orders(tables, plan.indicators, pairs)
+    times = {name: (part.first[name], part.last[name]) for name in plan.outcomes}
+    return tuple(recorded.get(pair) or order_of_times(pair, times[pair[0]], times[pair[1]]) for pair in pairs)
 
 
-def _after(indicator: Indicator) -> str:
-    return f"event_at >= assigned_at AND event_at < assigned_at + {_length(indicator)}"
+def _digest(tables: Engine, plan: TrialPlan, batch: Batch) -> str:
+    trial, measures = plan.trial, {name: plain(each.measure) for name, each in plan.indicators.items()}
+    used = {each.measure.table for each in plan.indicators.values()} | {trial.assignments}
+    used |= {batch.customers} if plan.own else set()
+    how = {
+        "experiment": trial.experiment,
+        "unit": trial.unit,
+        "as_of": batch.as_of,
+        "roles": [trial.cpis, trial.kpis, trial.covariates],
+    }
+    tables_used = {table: tables.digest(table) for table in sorted(used)}
+    return digest_of({"tables": tables_used, "measures": measures, "how": how})
 
 
-def _before(indicator: Indicator) -> str:
-    return f"event_at < assigned_at AND event_at >= assigned_at - {_length(indicator)}"
-
-
-def _unseen(tables: Tables, plan: _Plan, frame: pd.DataFrame) -> tuple[Loss, ...]:
+def _unseen(plan: TrialPlan, columns: Mapping[str, Array], looked: Mapping[str, Audit]) -> tuple[Loss, ...]:
     """Name the indicators without an event in any window; if that is all of them, the dates do not fit."""
-    outcomes = (*plan.cpis, *plan.kpis)
-    empty = [
-        name for name in outcomes if not np.nan_to_num(frame[name].to_numpy()).any() and _is_empty(plan, frame, name)
-    ]
-    if len(empty) < len(outcomes):
+    empty = [name for name in plan.outcomes if _is_empty(columns[name], plan.indicators[name])]
+    if len(empty) < len(plan.outcomes):
         return tuple((name, "no event in any window", 0) for name in empty)
-    spans = []
-    for (table, *_), group in by_source(plan.indicators).items():
-        found = tables.query(
-            f"SELECT min(event_at) AS low, max(event_at) AS high FROM ({events_sql(tables, group, key=plan.key)})"  # noqa: S608 - quoted
-        )
-        spans.append(f"{table} has events from {day_text(found['low'][0])} to {day_text(found['high'][0])}")
-    first, last = frame["assigned_at"].min(), frame["assigned_at"].max()
+    spans = [
+        f"{each.measure.table} has events from {day_text(looked[name].first)} to {day_text(looked[name].last)}"
+        for name, each in plan.indicators.items()
+    ]
+    first, last = columns["assigned_at"].min(), columns["assigned_at"].max()
     raise DataError(
-        f"no event of the {len(frame):,} units falls into a window",
-        where=plan.assignments,
+        f"no event of the {len(columns['unit']):,} units falls into a window",
+        where=plan.trial.assignments,
         advice=f"{'; '.join(dict.fromkeys(spans))}; assignments run from {str(first)[:10]} to {str(last)[:10]}. "
-        f"Compare the column {plan.unit!r} in both.",
+        f"Compare the column {plan.trial.unit!r} in both.",
     )
 
 
-def _is_empty(plan: _Plan, frame: pd.DataFrame, name: str) -> bool:
-    adds_up = any(each.id == name and each.adds_up for each in plan.indicators)
-    return adds_up or bool(np.isnan(frame[name].to_numpy()).all())
+def _is_empty(values: Array, indicator: Indicator) -> bool:
+    return not np.nan_to_num(values).any() if indicator.adds_up else bool(np.isnan(values).all())
 
 
-def _fill_before(frame: pd.DataFrame, plan: _Plan) -> tuple[Loss, ...]:
+def _fill_before(columns: dict[str, Array], plan: TrialPlan, customers: str) -> tuple[Loss, ...]:
     losses: list[Loss] = []
     for name in plan.before:
-        values = frame[name].to_numpy(copy=True)
+        values = columns[name]
         lost = np.isnan(values)
         if lost.any():
             mean = float(values[~lost].mean()) if not lost.all() else 0.0
             reason = "filled by the mean of the others" if not lost.all() else "never observed before, set to 0"
             losses.append((name, reason, int(lost.sum())))
-            values[lost] = mean
-            frame[name] = values
+            columns[name] = np.where(lost, mean, values)
     for name in plan.own:
-        lost_rows = int(missing(frame[name].to_numpy()).sum())
+        lost_rows = int(missing(columns[name]).sum())
         if lost_rows:
-            losses.append((name, f"not known in {plan.customers}", lost_rows))
+            losses.append((name, f"not known in {customers}", lost_rows))
     return tuple(losses)
 
 
-def _count_open(tables: Tables, plan: _Plan, frame: pd.DataFrame) -> int:
+def _count_open(plan: TrialPlan, assigned: Array, as_of: str | None, looked: Mapping[str, Audit]) -> int:
     """Units whose longest window was not over at the last moment seen."""
-    outcomes = [each for each in plan.indicators if each.id in (*plan.cpis, *plan.kpis)]
-    assigned = frame["assigned_at"].to_numpy().astype("datetime64[us]")
-    still_open = np.zeros(len(frame), dtype=bool)
-    for group in by_source(outcomes).values():
-        seen = f"SELECT max(event_at) AS high FROM ({events_sql(tables, group, key=plan.key)})"  # noqa: S608 - quoted
-        end = np.datetime64(plan.as_of, "us") if plan.as_of else tables.query(seen)["high"][0]
-        for each in group:
-            length = np.timedelta64(round(each.measure.window_days * 86_400_000_000), "us")
-            still_open |= assigned + length > end
+    assigned = assigned.astype("datetime64[us]")
+    still_open = np.zeros(len(assigned), dtype=bool)
+    for name in plan.outcomes:
+        end = np.datetime64(as_of, "us") if as_of else looked[name].last
+        length = np.timedelta64(round(plan.indicators[name].measure.window_days * 86_400_000_000), "us")
+        still_open |= assigned + length > end
     return int(still_open.sum())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpi_experiments.errors import EstimationError, nearest
+from cpi_experiments.observational.panel_sums import Found, effects_in_words, slope_from_sums
 from cpi_experiments.observational.past_rows import PastRows, Roles, past_rows
 from cpi_experiments.observational.slope import (
     Slope,
@@ -50,8 +51,9 @@ def association(  # noqa: PLR0913 - a door: every argument by name
 
     Parameters
     ----------
-    data : DataFrame, path or relation
-        One row an observation.
+    data : DataFrame, path or glob, DuckDB relation, Spark DataFrame or warehouse table
+        One row an observation. Panels with effects of ``unit`` and ``time``, clustered by ``unit``, are estimated from
+        sums where they are (frames of 100,000 rows or more, too); otherwise the rows are read.
     cpi, kpi : str
         Numeric columns.
     controls : sequence of str
@@ -107,16 +109,20 @@ def association(  # noqa: PLR0913 - a door: every argument by name
         weights=weights or "",
     )
     _check_options(family, roles, confidence_level)
-    rows = past_rows(data, roles)
-    slope = _generalized_slope(rows, family, roles) if family != "gaussian" else _least_squares_slope(rows, roles)
+    found = slope_from_sums(data, roles) if family == "gaussian" else None
+    if found is None:
+        rows = past_rows(data, roles)
+        slope = _generalized_slope(rows, family, roles) if family != "gaussian" else _least_squares_slope(rows, roles)
+        found = Found(slope=slope, dropped=rows.dropped, n_rows=rows.n_rows)
+    slope = found.slope
     return as_estimate(
         slope,
         cpi=cpi,
         kpi=kpi,
         unit=f"{kpi} per 1 {cpi}",
         confidence_level=confidence_level,
-        dropped=rows.dropped,
-        diagnostics=(not_proof(cpi, kpi), rows_used(slope.n_obs, rows.n_rows), *carriers_check(slope)),
+        dropped=found.dropped,
+        diagnostics=(not_proof(cpi, kpi), rows_used(slope.n_obs, found.n_rows), *carriers_check(slope)),
     )
 
 
@@ -145,7 +151,7 @@ def _least_squares_slope(rows: PastRows, roles: Roles) -> Slope:
             cluster=rows.cluster,
             variance=variance,
         )
-        method = f"least squares with fixed effects of {' and '.join(roles.effects)}"
+        method = effects_in_words(roles.effects)
     else:
         fit = least_squares(
             rows.kpi,

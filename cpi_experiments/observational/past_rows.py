@@ -226,8 +226,8 @@ def _check_labels(columns: Columns, roles: Roles) -> None:
 
 
 def _check_time(columns: Columns, roles: Roles) -> None:
-    odd = _not_periods(columns[roles.time])
-    if roles.unit and _looks_like_periods(columns[roles.unit]) and not _looks_like_periods(columns[roles.time]):
+    odd = not_periods(columns[roles.time])
+    if roles.unit and look_like_periods(columns[roles.unit]) and not look_like_periods(columns[roles.time]):
         raise EstimationError(
             f"unit {roles.unit!r} holds periods and time {roles.time!r} does not: they look swapped",
             advice=f"Give unit={roles.time!r} and time={roles.unit!r}. If they are right, write the units as text.",
@@ -239,20 +239,32 @@ def _check_time(columns: Columns, roles: Roles) -> None:
         )
 
 
-def _not_periods(values: Array) -> str:
-    """First text that is not a period, ready to be shown; empty if there is none."""
+def not_periods(values: Array) -> str:
+    """First text that is not a period, ready to be shown; empty if there is none.
+
+    Examples
+    --------
+    >>> not_periods(np.array(["2026-Q1", "Q1 26"], dtype=object))
+    "'Q1 26'"
+    """
     if values.dtype != object:
         return ""
     return next((shown(value) for value in dict.fromkeys(values) if not _PERIOD.fullmatch(str(value))), "")
 
 
-def _looks_like_periods(values: Array) -> bool:
-    """Whether labels are dates, or years; digits written as text may be ids and do not count."""
+def look_like_periods(values: Array) -> bool:
+    """Whether labels are dates, or years; digits written as text may be ids and do not count.
+
+    Examples
+    --------
+    >>> look_like_periods(np.array([2024.0, 2025.0])), look_like_periods(np.array(["7", "8"], dtype=object))
+    (True, False)
+    """
     if values.dtype.kind == "M":
         return True
     if values.dtype != object:
         return bool(np.all((values == np.round(values)) & (values >= 1900) & (values <= 2100)))
-    return not _not_periods(values) and not all(str(value).isdigit() for value in set(values))
+    return not not_periods(values) and not all(str(value).isdigit() for value in set(values))
 
 
 def _check_key(units: Array, times: Array, roles: Roles) -> None:

@@ -12,26 +12,18 @@ import numpy as np
 from cpi_experiments.display import WIDTH, Displayed, Row, decimals, interval, number, p_text, percent
 from cpi_experiments.errors import DataError, DesignError, EstimationError
 from cpi_experiments.estimate import Diagnostic, Estimate, Status
+from cpi_experiments.randomized.cases import Cases, complete
 from cpi_experiments.randomized.itt import (
     adjusted_by,
     cluster_diagnostics,
+    few_digits,
     itt_estimate,
     method_of,
-    skipped,
-    unit_values,
-    varies,
+    outcome_cells,
 )
-from cpi_experiments.randomized.outcomes import Mean, Outcome, Ratio, as_outcome
-from cpi_experiments.randomized.trial import (
-    Cases,
-    Label,
-    check_covariates,
-    check_level,
-    complete,
-    names_of,
-    read_trial,
-)
-from cpi_experiments.stats.arm_means import ArmMeans, arm_means
+from cpi_experiments.randomized.outcomes import Mean, Outcome, Ratio, all_pairs, as_outcome
+from cpi_experiments.randomized.trial import Label, check_covariates, check_level, names_of, read_trial
+from cpi_experiments.stats.arm_means import ArmMeans, means_of_cells
 from cpi_experiments.stats.student import ALTERNATIVES
 from cpi_experiments.stats.student import interval as t_interval
 
@@ -39,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cpi_experiments.measure.engine import Data
+    from cpi_experiments.stats.moments import Moments
 
 Array = np.ndarray
 Alternative = Literal["two-sided", "greater", "less"]
@@ -165,7 +158,7 @@ def _shown(effect: ArmEffect) -> dict[str, str]:
 
 
 def compare(  # noqa: PLR0913 - a door: every argument after the first is named by the caller
-    data: Data,
+    data: Data | Moments,
     *,
     arm: str,
     control: Label,
@@ -183,8 +176,9 @@ def compare(  # noqa: PLR0913 - a door: every argument after the first is named 
 
     Parameters
     ----------
-    data : DataFrame, path of a Parquet or CSV file, or DuckDB relation
-        One row per unit (or per event of a unit named in ``cluster``).
+    data : DataFrame, path of Parquet or CSV files, DuckDB relation, Spark DataFrame, warehouse table, or Moments
+        One row per unit (or per event of a unit named in ``cluster``). Of `Moments` (see
+        `cpi_experiments.measure.gather.gather`) no row is touched; keys that are not asked for are added up.
     arm, control
         Column of the arm, and the label of the arm that the others are compared with.
     outcomes : column names, `Mean` or `Ratio`
@@ -212,7 +206,7 @@ def compare(  # noqa: PLR0913 - a door: every argument after the first is named 
     Raises
     ------
     DataError
-        If columns or arms cannot be used.
+        If columns or arms cannot be used, or moments lack what this needs; it says what to gather.
     EstimationError
         If a variance cannot be estimated (an arm with one unit or one cluster).
 
@@ -220,7 +214,8 @@ def compare(  # noqa: PLR0913 - a door: every argument after the first is named 
     -----
     Rows with a missing outcome, covariate or cluster are left out and counted; a missing outcome is not a zero.
     Assumes that units (or clusters) do not influence each other. Without variance in either arm the row has status
-    ``failed`` and no p-value. Proportions use the sample variance.
+    ``failed`` and no p-value. Proportions use the sample variance. Everything derives from counts, sums and products
+    by cell, taken in one scan; only clusters (and units, where some are in several arms) are cells of their own.
 
     Examples
     --------
@@ -228,6 +223,18 @@ def compare(  # noqa: PLR0913 - a door: every argument after the first is named 
     >>> df = pd.DataFrame({"arm": ["a", "a", "a", "b", "b", "b"], "won": [0, 0, 1, 1, 1, 0]})
     >>> compare(df, arm="arm", control="a", outcomes="won")["won"].estimate.value.__round__(4)
     0.3333
+
+    Moments that were gathered once answer for every segment without another look at the rows:
+
+    >>> from cpi_experiments.measure.gather import gather
+    >>> df = pd.concat([df.assign(segment="b2b"), df.assign(segment="b2c", won=1 - df["won"])])
+    >>> moments = gather(df, ["won"], by=["arm", "segment"])
+    >>> found = {label: compare(part, arm="arm", control="a", outcomes="won")
+    ...          for label, part in moments.split("segment").items()}
+    >>> {label: round(each["won"].estimate.value, 4) for label, each in found.items()}
+    {'b2b': 0.3333, 'b2c': -0.3333}
+    >>> compare(moments, arm="arm", control="a", outcomes="won")["won"].estimate.n_obs
+    12
     """
     check_level(confidence_level)
     if alternative not in ALTERNATIVES:
@@ -243,13 +250,14 @@ def compare(  # noqa: PLR0913 - a door: every argument after the first is named 
     trial = read_trial(
         data, numbers=[*columns, *adjusters], arm=arm, control=control, cluster=cluster, strata=strata, unit=unit,
         allocation=allocation,
+        pairs=all_pairs([outcome.columns for outcome in wanted], adjusters, clustered=cluster is not None),
     )  # fmt: skip
     plan = _Plan(alternative=alternative, confidence_level=confidence_level, relative_scale=relative_scale)
     effects = []
     for outcome in wanted:
         for j, label in enumerate(trial.labels[1:], start=1):
-            cases = complete(trial, j, [*outcome.columns, *adjusters])
             try:
+                cases = complete(trial, j, [*outcome.columns, *adjusters])
                 effects.append(_effect(outcome, cases, adjusters, (trial.labels[0], label), trial.diagnostics, plan))
             except EstimationError as error:
                 where = f"arm {label!r}, outcome {outcome.name!r}"
@@ -265,25 +273,19 @@ class _Plan:
 
 
 def _effect(
-    outcome: Outcome,
-    cases: Cases,
-    adjusters: list[str],
-    labels: tuple[Label, Label],
-    diagnostics: tuple[Diagnostic, ...],
+    outcome: Outcome, cases: Cases, adjusters: list[str], labels: tuple[Label, Label], checks: tuple[Diagnostic, ...],
     plan: _Plan,
-) -> ArmEffect:
-    raw = unit_values(outcome, cases)
-    values, idle = adjusted_by(raw[:, None], cases, adjusters)
-    adjusted = values[:, 0]
-    means = arm_means(np.stack([adjusted, raw], axis=1), cases.treated, strata=cases.strata, clusters=cases.cluster)
+) -> ArmEffect:  # fmt: skip
+    found = adjusted_by(outcome_cells(outcome, cases), 1, adjusters)
+    means = means_of_cells(found.cells)
     estimate = itt_estimate(
         means,
         cause=str(labels[1]),
         outcome=outcome.name,
         cases=cases,
-        usable=varies(adjusted, cases.treated, raw=raw),
-        method=method_of(cases, adjusted=len(idle) < len(adjusters), ratio=isinstance(outcome, Ratio)),
-        diagnostics=(*diagnostics, *cluster_diagnostics(means), *skipped(idle)),
+        usable=found.cells.varies(0),
+        method=method_of(cases, adjusted=found.used, ratio=isinstance(outcome, Ratio)),
+        diagnostics=(*checks, *cluster_diagnostics(means), *found.diagnostics, *few_digits(cases)),
         confidence_level=plan.confidence_level,
         alternative=plan.alternative,
     )

@@ -4,30 +4,78 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cpi_experiments.display import p_text, percent
 from cpi_experiments.errors import DataError
 from cpi_experiments.estimate import Diagnostic, Estimate
 from cpi_experiments.randomized.compare import compare
 from cpi_experiments.randomized.integrity import several_arms
-from cpi_experiments.randomized.link_effect import link_of
+from cpi_experiments.randomized.link_effect import link_of, link_pairs
+from cpi_experiments.randomized.outcomes import Pair, all_pairs
 from cpi_experiments.randomized.trial import check_two_arms, read_trial
+from cpi_experiments.randomized.trial_moments import SMALL, moments_in_blocks
 from cpi_experiments.stats.counts import independence_test
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+
     from cpi_experiments.catalog.entities import CPI
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
     from cpi_experiments.measure.units import UnitFrame
     from cpi_experiments.randomized.experiment import Experiment
     from cpi_experiments.randomized.link import LinkEffect
+    from cpi_experiments.randomized.trial import Trial
+    from cpi_experiments.stats.moments import Moments
 
 #: Missing outcomes that differ between arms this clearly block a verdict; the second warns.
 ATTRITION_BLOCKS = 0.0005
 ATTRITION_WARNS = 0.01
 
 
-def encouragement(data: UnitFrame, experiment: Experiment, hypothesis: Hypothesis, *, cpi: CPI) -> LinkEffect:
+def trial_moments(data: UnitFrame, experiment: Experiment, *, columns: Sequence[str] | None = None) -> Moments:
+    """Take the moments of a trial once, for all of its links and for every effect of its lever.
+
+    Parameters
+    ----------
+    data : UnitFrame
+    experiment : Experiment
+        Its links and covariates say which products are needed.
+    columns : sequence of str, optional
+        Ids of CPIs and KPIs; all that were measured by default.
+
+    Returns
+    -------
+    Moments
+        By arm; `encouragement`, `itt` and `check_integrity` take them as ``moments``. Sums are taken in the order of
+        the rows, so that the same trial has the same digits in every run.
+
+    Raises
+    ------
+    DataError
+        If a column was not measured.
+    """
+    wanted = list(dict.fromkeys((*data.cpis, *data.kpis) if columns is None else columns))
+    links = [(link.cpi_id, link.kpi_id) for link in experiment.links if {link.cpi_id, link.kpi_id} <= set(wanted)]
+    covariates = [name for name in experiment.covariates if name not in wanted]
+    pairs = all_pairs([*links, *([name] for name in wanted)], covariates, clustered=False)
+    return moments_in_blocks(data.frame, [*wanted, *covariates], keys=["arm"], pairs=pairs)
+
+
+def _source(
+    data: UnitFrame, columns: Sequence[str], pairs: Sequence[Pair], moments: Moments | None
+) -> pd.DataFrame | Moments:
+    """Choose moments that are there, rows of a small trial, or the moments of a large one."""
+    if moments is not None:
+        return moments
+    if len(data.frame) <= SMALL:
+        return data.frame
+    return moments_in_blocks(data.frame, list(dict.fromkeys(columns)), keys=["arm"], pairs=pairs)
+
+
+def encouragement(
+    data: UnitFrame, experiment: Experiment, hypothesis: Hypothesis, *, cpi: CPI, moments: Moments | None = None
+) -> LinkEffect:
     """Estimate the KPI effect per increment, random assignment being the instrument for the CPI.
 
     Parameters
@@ -40,6 +88,8 @@ def encouragement(data: UnitFrame, experiment: Experiment, hypothesis: Hypothesi
         Names the link.
     cpi : CPI
         Gives the increment, signed so that + is better for the customer.
+    moments : Moments, optional
+        From `trial_moments`, so that the customers are read once for all links.
 
     Returns
     -------
@@ -51,25 +101,29 @@ def encouragement(data: UnitFrame, experiment: Experiment, hypothesis: Hypothesi
     DataError, EstimationError
         If arms, columns or variances do not allow an estimate.
     """
+    link = hypothesis.link
+    columns = [link.cpi_id, link.kpi_id, *experiment.covariates]
+    pairs = link_pairs([(link.cpi_id, link.kpi_id)], experiment.covariates, clustered=False)
     trial = read_trial(
-        data.frame,
-        numbers=[hypothesis.link.cpi_id, hypothesis.link.kpi_id, *experiment.covariates],
+        _source(data, columns, pairs, moments),
+        numbers=columns,
         arm="arm",
         control=experiment.control,
         allocation=experiment.allocation,
+        pairs=pairs,
     )
     check_two_arms(trial)
     return link_of(
         trial,
-        cpi=hypothesis.link.cpi_id,
-        kpi=hypothesis.link.kpi_id,
+        cpi=link.cpi_id,
+        kpi=link.kpi_id,
         covariates=experiment.covariates,
         increment=cpi.divisor,
         step=cpi.step,
     )
 
 
-def itt(data: UnitFrame, experiment: Experiment, outcome: str) -> Estimate:
+def itt(data: UnitFrame, experiment: Experiment, outcome: str, *, moments: Moments | None = None) -> Estimate:
     """Estimate the effect of being assigned to the treatment on one CPI or KPI (ITT).
 
     Parameters
@@ -79,14 +133,17 @@ def itt(data: UnitFrame, experiment: Experiment, outcome: str) -> Estimate:
         Two arms.
     outcome : str
         Id of a measured CPI or KPI.
+    moments : Moments, optional
+        From `trial_moments`.
 
     Raises
     ------
     DataError, EstimationError
         If arms, columns or variances do not allow an estimate.
     """
+    pairs = all_pairs([[outcome]], experiment.covariates, clustered=False)
     found = compare(
-        data.frame,
+        _source(data, [outcome, *experiment.covariates], pairs, moments),
         arm="arm",
         control=experiment.control,
         outcomes=[outcome],
@@ -102,7 +159,7 @@ def itt(data: UnitFrame, experiment: Experiment, outcome: str) -> Estimate:
 
 
 def check_integrity(
-    data: UnitFrame, experiment: Experiment, *, outcomes: tuple[str, ...] = ()
+    data: UnitFrame, experiment: Experiment, *, outcomes: tuple[str, ...] = (), moments: Moments | None = None
 ) -> tuple[Diagnostic, ...]:
     """Check, before any effect, that the comparison can be random.
 
@@ -112,6 +169,8 @@ def check_integrity(
     experiment : Experiment
     outcomes : tuple of str
         Measured CPIs and KPIs whose missing values are compared between arms.
+    moments : Moments, optional
+        From `trial_moments`.
 
     Returns
     -------
@@ -119,21 +178,23 @@ def check_integrity(
         Sample ratio, units in several arms, and missing outcomes by arm; those with ``blocks`` allow no verdict.
     """
     trial = read_trial(
-        data.frame,
+        _source(data, outcomes, [], moments),
         numbers=list(outcomes),
         arm="arm",
         control=experiment.control,
         allocation=experiment.allocation,
     )
     several = several_arms(data.n_in_two_arms, data.n_in_two_arms + len(data.frame))
-    missing = tuple(_attrition(outcome, np.isnan(trial.numbers[outcome]), trial.arm) for outcome in outcomes)
+    missing = tuple(_attrition(outcome, trial) for outcome in outcomes)
     return (trial.integrity, several, *missing)
 
 
-def _attrition(outcome: str, missing: np.ndarray, arm: np.ndarray) -> Diagnostic:
-    arms = range(int(arm.max()) + 1)
-    lost = [int(np.sum(missing[arm == j])) for j in arms]
-    kept = [int(np.sum(~missing[arm == j])) for j in arms]
+def _attrition(outcome: str, trial: Trial) -> Diagnostic:
+    present = trial.moments.complete([outcome])
+    lost, kept = (
+        [int(trial.moments.n[(trial.arm == j) & (present == there)].sum()) for j in range(len(trial.labels))]
+        for there in (False, True)
+    )
     statistic, p = independence_test([lost, kept])
     shares = " and ".join(percent(a / max(a + b, 1), 1) for a, b in zip(lost, kept, strict=True))
     advice = (

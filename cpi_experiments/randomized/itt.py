@@ -1,22 +1,24 @@
-"""The effect of being assigned (ITT): unit values, the estimate, and what is said about its variance."""
+"""The effect of being assigned (ITT): outcomes, the estimate, and what is said about its variance."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cpi_experiments.estimate import Diagnostic, Estimand, Estimate, Status
 from cpi_experiments.randomized.outcomes import Mean, Outcome
-from cpi_experiments.stats.adjustment import adjust, linearise_ratio
+from cpi_experiments.stats.adjustment import adjustment, linear_ratio
+from cpi_experiments.stats.cells import Cells
 from cpi_experiments.stats.student import interval as t_interval
 from cpi_experiments.stats.student import p_value as t_p_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cpi_experiments.randomized.trial import Cases
+    from cpi_experiments.randomized.cases import Cases
     from cpi_experiments.stats.arm_means import ArmMeans
 
 Array = np.ndarray
@@ -24,36 +26,86 @@ Array = np.ndarray
 #: Fewer clusters in an arm than this make a variance that cannot be trusted.
 FEW_CLUSTERS = 10
 TOO_FEW_CLUSTERS = 5
+#: Squares about the origin may exceed the variance by this factor before it is said: six digits are lost by then.
+MOST_LOST = 1e6
+#: Condition number of covariates above which it is said.
+ILL_CONDITIONED = 1e8
 
 
-def unit_values(outcome: Outcome, cases: Cases) -> Array:
-    """Values whose arm means are the outcome: the column itself, or the linear form of a ratio."""
-    if isinstance(outcome, Mean):
-        return cases.columns[outcome.column]
-    return linearise_ratio(cases.columns[outcome.numerator], cases.columns[outcome.denominator], cases.treated)[0]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adjusted:
+    """Outcomes before and after the adjustment by covariates.
+
+    Parameters
+    ----------
+    cells : Cells
+        The k adjusted outcomes, then the k raw ones.
+    idle : list of str
+        Covariates that are constant.
+    used : bool
+        Whether any covariate was used.
+    diagnostics : tuple of Diagnostic
+        What is said about the covariates and about digits.
+    """
+
+    cells: Cells
+    idle: list[str]
+    used: bool
+    diagnostics: tuple[Diagnostic, ...]
 
 
-def rounding(raw: Array) -> float:
-    """Size below which differences of a column, adjusted or not, are rounding."""
-    return 1e-13 * float(np.max(np.abs(raw)))
+def outcome_cells(outcome: Outcome, cases: Cases) -> Cells:
+    """Moments of an outcome, the column itself or the linear form of a ratio, and of the covariates after it."""
+    return cases.cells if isinstance(outcome, Mean) else linear_ratio(cases.cells)
 
 
-def varies(values: Array, treated: Array, *, raw: Array) -> bool:
-    """Whether a column, perhaps adjusted, has any variance within an arm beyond the rounding of its raw values."""
-    return any(float(np.ptp(values[side])) > rounding(raw) for side in (treated, ~treated) if side.any())
-
-
-def adjusted_by(raw: Array, cases: Cases, covariates: Sequence[str]) -> tuple[Array, list[str]]:
-    """Adjust outcomes, shape (n, k), by covariates; name the covariates that are constant.
+def adjusted_by(cells: Cells, k: int, covariates: Sequence[str]) -> Adjusted:
+    """Adjust k outcomes by the covariates that follow them; name the covariates that are constant.
 
     An outcome that is constant within the arms stays as it is: a covariate's chance imbalance would only make up
     variance for it.
     """
-    if not covariates:
-        return raw, []
-    adjusted, used = adjust(raw, np.stack([cases.columns[name] for name in covariates], axis=1))
-    still = [not varies(column, cases.treated, raw=column) for column in raw.T]
-    return np.where(still, raw, adjusted), [name for name, ok in zip(covariates, used, strict=True) if not ok]
+    slope, offset = np.eye(k), np.zeros(k)
+    notes: tuple[Diagnostic, ...] = ()
+    idle: list[str] = []
+    if covariates:
+        found = adjustment(cells, k)
+        idle = [name for name, used in zip(covariates, found.used, strict=True) if not used]
+        cells = cells.take([*range(k), *(k + np.flatnonzero(found.used))])
+        moving = np.array([cells.varies(j) for j in range(k)])
+        slope = np.hstack([slope, -(found.coefficients[found.used] * moving).T])
+        offset = found.offset * moving
+        notes = (*skipped(idle), *_few_digits_in_covariates(found.condition))
+    raw = np.hstack([np.eye(k), np.zeros((k, slope.shape[1] - k))])
+    both = cells.mapped(
+        np.vstack([slope, raw]), np.concatenate([offset, np.zeros(k)]), origin=np.tile(cells.origin[:k], 2)
+    )
+    return Adjusted(cells=both, idle=idle, used=len(idle) < len(covariates), diagnostics=notes)
+
+
+def few_digits(cases: Cases) -> tuple[Diagnostic, ...]:
+    """Say which columns are so far from their origin that their variances lose digits."""
+    worst = max(cases.lost_digits, key=lambda name: cases.lost_digits[name], default=None)
+    if worst is None or cases.lost_digits[worst] <= MOST_LOST:
+        return ()
+    factor = cases.lost_digits[worst]
+    advice = (
+        f"The mean of {worst} differs so much between arms, or from the number subtracted before squaring, that its "
+        f"variance has lost {math.log10(factor):.0f} digits. Store it as whole numbers (cents), or give its origin."
+    )
+    null = "sums of squares are not much larger than the variance"
+    return (Diagnostic(name="precision", null=null, statistic=factor, passed=False, advice=advice),)
+
+
+def _few_digits_in_covariates(condition: float) -> tuple[Diagnostic, ...]:
+    if condition <= ILL_CONDITIONED:
+        return ()
+    advice = (
+        f"Covariates are almost collinear (condition number {condition:.1g}): the adjustment keeps about "
+        f"{16 - math.log10(condition):.0f} digits. Leave out those that the others nearly contain."
+    )
+    null = "covariates are far from collinear"
+    return (Diagnostic(name="precision", null=null, statistic=condition, passed=False, advice=advice),)
 
 
 def cluster_diagnostics(means: ArmMeans) -> tuple[Diagnostic, ...]:
@@ -87,9 +139,9 @@ def method_of(cases: Cases, *, adjusted: bool, ratio: bool = False) -> str:
     parts = ["ratio of means (delta)" if ratio else "difference in means"]
     if adjusted:
         parts.append("CUPED")
-    if cases.strata is not None:
+    if cases.stratified:
         parts.append("post-stratified")
-    parts.append("Welch" if cases.cluster is None else "cluster jackknife (CR3)")
+    parts.append("cluster jackknife (CR3)" if cases.n_clusters else "Welch")
     return ", ".join(parts)
 
 
@@ -130,7 +182,7 @@ def itt_estimate(  # noqa: PLR0913 - one place fills every field of an ITT estim
         p_value=t_p_value(effect / std_error, df, alternative=alternative) if usable else math.nan,
         unit=outcome,
         n_obs=means.n_control + means.n_treatment,
-        n_clusters=0 if cases.cluster is None else int(cases.cluster.max()) + 1,
+        n_clusters=cases.n_clusters,
         df=df,
         dropped=cases.dropped,
         method=method,

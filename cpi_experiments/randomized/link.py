@@ -148,7 +148,10 @@ class LinkEffect(Displayed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkEffects(Displayed):
-    """Link effects of one CPI on several KPIs, in the order asked for; index by position or by KPI."""
+    """Link effects of one or several CPIs on several KPIs, in the order asked for: every KPI of the first CPI, then on.
+
+    Index by position, by KPI where there is one CPI, or by ``(cpi, kpi)``.
+    """
 
     effects: tuple[LinkEffect, ...]
 
@@ -158,15 +161,21 @@ class LinkEffects(Displayed):
     def __iter__(self) -> Iterator[LinkEffect]:
         return iter(self.effects)
 
-    def __getitem__(self, key: int | str) -> LinkEffect:
-        """Return an effect by position or by KPI."""
+    def __getitem__(self, key: int | str | tuple[str, str]) -> LinkEffect:
+        """Return an effect by position, by KPI, or by CPI and KPI."""
         if isinstance(key, int):
             return self.effects[key]
-        for effect in self.effects:
-            if effect.estimate.outcome == key:
-                return effect
-        known = ", ".join(effect.estimate.outcome for effect in self.effects)
-        raise DataError(f"{key!r} is not among the KPIs", advice=f"KPIs: {known}.")
+        cpi, kpi = (None, key) if isinstance(key, str) else key
+        found = [e for e in self.effects if e.estimate.outcome == kpi and cpi in (None, e.estimate.cause)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            cpis = ", ".join(repr(effect.estimate.cause) for effect in found)
+            raise DataError(f"{len(found)} effects match {key!r}", advice=f"Name the CPI too: ({cpis}).")
+        known = ", ".join(dict.fromkeys(effect.estimate.outcome for effect in self.effects))
+        cpis = ", ".join(dict.fromkeys(effect.estimate.cause for effect in self.effects))
+        what = f"{key!r} is not among the KPIs" if isinstance(key, str) else f"no effect of {cpi!r} on {kpi!r}"
+        raise DataError(what, advice=f"KPIs: {known}; CPIs: {cpis}.")
 
     def _title(self) -> str:
         return "\n".join(effect.sentence for effect in self.effects)

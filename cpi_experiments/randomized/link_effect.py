@@ -3,54 +3,46 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from cpi_experiments.errors import DataError, DesignError
 from cpi_experiments.estimate import Diagnostic, EffectPair, Estimand, Estimate, Status
-from cpi_experiments.randomized.itt import (
-    adjusted_by,
-    cluster_diagnostics,
-    itt_estimate,
-    method_of,
-    rounding,
-    skipped,
-    varies,
-)
+from cpi_experiments.randomized.cases import complete, only_zero_and_one
+from cpi_experiments.randomized.itt import adjusted_by, cluster_diagnostics, few_digits, itt_estimate, method_of
 from cpi_experiments.randomized.link import Intervals, LinkEffect, LinkEffects
+from cpi_experiments.randomized.outcomes import Pair, all_pairs
 from cpi_experiments.randomized.trial import (
-    Cases,
     Label,
     Trial,
     check_covariates,
     check_level,
     check_two_arms,
-    complete,
     names_of,
     read_trial,
 )
-from cpi_experiments.stats.arm_means import ArmMeans, arm_means
+from cpi_experiments.stats.arm_means import ArmMeans, means_of_cells
 from cpi_experiments.stats.fieller import breakdown, delta_std_error, fieller_set, hull
 from cpi_experiments.stats.student import quantile
 from cpi_experiments.wording.results import step_words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from cpi_experiments.measure.engine import Data
-
-Array = np.ndarray
+    from cpi_experiments.stats.cells import Cells
+    from cpi_experiments.stats.moments import Moments
 
 
 def link_effect(  # noqa: PLR0913 - a door: every argument after the first is named by the caller
-    data: Data,
+    data: Data | Moments,
     *,
-    cpi: str,
+    cpi: str | Sequence[str],
     kpi: str | Sequence[str],
     arm: str,
     control: Label,
-    increment: float = 1.0,
+    increment: float | Mapping[str, float] = 1.0,
     covariates: str | Sequence[str] | None = None,
     cluster: str | None = None,
     strata: str | Sequence[str] | None = None,
@@ -62,13 +54,14 @@ def link_effect(  # noqa: PLR0913 - a door: every argument after the first is na
 
     Parameters
     ----------
-    data : DataFrame, path of a Parquet or CSV file, or DuckDB relation
-        One row per unit.
-    cpi, kpi : str
-        Columns of the CPI and the KPI; ``kpi`` may be a list, then the result holds one effect per KPI.
+    data : DataFrame, path of Parquet or CSV files, DuckDB relation, Spark DataFrame, warehouse table, or Moments
+        One row per unit. Of `Moments` (see `cpi_experiments.measure.gather.gather`) no row is touched.
+    cpi, kpi : str, or sequence of str
+        Columns of the CPI and the KPI. Either may be a list: the result then holds one effect per pair, all of them
+        from one scan.
     arm, control
         Column of the arm and label of the control; exactly one other arm.
-    increment : float
+    increment : float, or mapping of CPI to float
         Raw CPI units of one customer-valued step, signed: negative means that lower is better (``-1`` on hours
         reads "each hour faster").
     covariates, cluster, strata, allocation, unit
@@ -77,7 +70,7 @@ def link_effect(  # noqa: PLR0913 - a door: every argument after the first is na
 
     Returns
     -------
-    LinkEffect, or LinkEffects if ``kpi`` is a list
+    LinkEffect, or LinkEffects if ``cpi`` or ``kpi`` is a list
         Estimand LATE: the average KPI gain per increment for units whose CPI the lever changed, in the range in
         which it changed it (weights of Angrist and Imbens).
 
@@ -111,37 +104,81 @@ def link_effect(  # noqa: PLR0913 - a door: every argument after the first is na
     >>> link = link_effect(df, cpi="quote_hours", kpi="won", arm="variant", control="manual", increment=-1)
     >>> link.sentence
     'Each hour faster adds 2.5 points to won (95% set 0.2 to 4.6).'
+
+    The same from moments, gathered once for any number of estimates:
+
+    >>> from cpi_experiments.measure.gather import gather
+    >>> moments = gather(df, ["quote_hours", "won"], by=["variant"])
+    >>> link_effect(moments, cpi="quote_hours", kpi="won", arm="variant", control="manual", increment=-1).sentence
+    'Each hour faster adds 2.5 points to won (95% set 0.2 to 4.6).'
     """
     check_level(confidence_level)
-    if not (math.isfinite(increment) and increment != 0):
-        raise DesignError(
-            f"increment {increment} is not a step", advice="Give raw CPI units, negative if lower is better."
-        )
-    kpis = [kpi] if isinstance(kpi, str) else list(kpi)
-    if not kpis:
-        raise DataError("no KPI is named", advice='Give a column, such as kpi="won".')
-    adjusters = names_of(covariates)
-    if cpi in kpis:
-        raise DataError(f"column {cpi!r} is both CPI and KPI", advice="A link runs from one column to another.")
-    check_covariates(adjusters, [cpi, *kpis])
+    cpis, kpis, adjusters = names_of(cpi), names_of(kpi), names_of(covariates)
+    steps = _steps(increment, cpis)
+    _check_roles(cpis, kpis, adjusters)
+    links = [(cause, outcome) for cause in cpis for outcome in kpis]
     trial = read_trial(
-        data, numbers=[cpi, *kpis, *adjusters], arm=arm, control=control, cluster=cluster, strata=strata, unit=unit,
-        allocation=allocation,
+        data, numbers=[*cpis, *kpis, *adjusters], arm=arm, control=control, cluster=cluster, strata=strata, unit=unit,
+        allocation=allocation, pairs=link_pairs(links, adjusters, clustered=cluster is not None),
     )  # fmt: skip
     check_two_arms(trial)
     effects = tuple(
         link_of(
             trial,
-            cpi=cpi,
-            kpi=name,
+            cpi=cause,
+            kpi=outcome,
             covariates=adjusters,
-            increment=increment,
-            step=step_words(cpi, increment),
+            increment=steps[cause],
+            step=step_words(cause, steps[cause]),
             confidence_level=confidence_level,
         )
-        for name in kpis
+        for cause, outcome in links
     )
-    return effects[0] if isinstance(kpi, str) else LinkEffects(effects=effects)
+    return effects[0] if isinstance(kpi, str) and isinstance(cpi, str) else LinkEffects(effects=effects)
+
+
+def _steps(increment: float | Mapping[str, float], cpis: Sequence[str]) -> dict[str, float]:
+    """Give every CPI its increment.
+
+    Raises
+    ------
+    DesignError
+        If one has none, or it is no step.
+    """
+    steps = increment if isinstance(increment, Mapping) else dict.fromkeys(cpis, increment)
+    for name in cpis:
+        if name not in steps:
+            raise DesignError(f"CPI {name!r} has no increment", advice=f"Given: {', '.join(steps)}.")
+        if not (math.isfinite(steps[name]) and steps[name] != 0):
+            raise DesignError(
+                f"increment {steps[name]} is not a step", advice="Give raw CPI units, negative if lower is better."
+            )
+    return dict(steps)
+
+
+def _check_roles(cpis: Sequence[str], kpis: Sequence[str], covariates: Sequence[str]) -> None:
+    """Refuse columns in two roles, and links without an end.
+
+    Raises
+    ------
+    DataError
+        Naming the column, or the role that is empty.
+    """
+    if not cpis:
+        raise DataError("no CPI is named", advice='Give a column, such as cpi="quote_hours".')
+    if not kpis:
+        raise DataError("no KPI is named", advice='Give a column, such as kpi="won".')
+    both = [name for name in cpis if name in kpis]
+    if both:
+        raise DataError(f"column {both[0]!r} is both CPI and KPI", advice="A link runs from one column to another.")
+    check_covariates(covariates, [*cpis, *kpis])
+
+
+def link_pairs(links: Iterable[tuple[str, str]], covariates: Sequence[str], *, clustered: bool) -> list[Pair]:
+    """List the products that links (cpi, kpi) need together: the KPI's square tells whether it is a yes/no column."""
+    links = list(links)
+    pairs = all_pairs(links, covariates, clustered=clustered)
+    return list(dict.fromkeys([*pairs, *((kpi, kpi) for _, kpi in links)]))
 
 
 def link_of(
@@ -155,34 +192,35 @@ def link_of(
     confidence_level: float = 0.95,
 ) -> LinkEffect:
     """Estimate one link from a trial that is read: complete cases, same adjustment of both, pair, AR set."""
-    cases = complete(trial, 1, [cpi, kpi, *covariates])
-    values = np.stack([cases.columns[cpi], cases.columns[kpi]], axis=1)
-    adjusted, idle = adjusted_by(values, cases, covariates)
-    means = arm_means(adjusted, cases.treated, strata=cases.strata, clusters=cases.cluster)
-    notes = (*trial.diagnostics, *cluster_diagnostics(means), *skipped(idle))
+    columns = [cpi, kpi, *covariates]
+    cases = complete(trial, 1, columns)
+    found = adjusted_by(cases.cells, 2, covariates)
+    means = means_of_cells(found.cells)
+    notes = (*trial.diagnostics, *cluster_diagnostics(means), *found.diagnostics, *few_digits(cases))
     stages = [
         itt_estimate(
             means,
             cause=str(trial.labels[1]),
             outcome=name,
             cases=cases,
-            usable=varies(adjusted[:, j], cases.treated, raw=values[:, j]),
-            method=method_of(cases, adjusted=len(idle) < len(covariates)),
+            usable=found.cells.varies(j),
+            method=method_of(cases, adjusted=found.used),
             j=j,
             diagnostics=notes,
             confidence_level=confidence_level,
         )
         for j, name in enumerate((cpi, kpi))
     ]
-    return _link(trial, cases, means, stages, increment=increment, step=step)
+    link = _link(trial, found.cells, means, stages, increment=increment, step=step)
+    return replace(link, shares=only_zero_and_one(trial, 1, columns, kpi))
 
 
 def _link(
-    trial: Trial, cases: Cases, means: ArmMeans, stages: list[Estimate], *, increment: float, step: str
+    trial: Trial, cells: Cells, means: ArmMeans, stages: list[Estimate], *, increment: float, step: str
 ) -> LinkEffect:
     first, reduced = stages
     sharp = means.omega[0, 0] == 0 or first.status is Status.FAILED  # the CPI does not vary within the arms
-    still = sharp and abs(first.value) <= rounding(cases.columns[first.outcome])
+    still = sharp and abs(first.value) <= 1e-13 * cells.size(2)
     failed = reduced.status is Status.FAILED or still
     pair = _pair(means, first, reduced, increment=increment, sharp=sharp, failed=failed)
     level = reduced.confidence_level
@@ -194,7 +232,6 @@ def _link(
     bounded = len(sets) == 1 and all(math.isfinite(end) for end in sets[0])
     low, high = hull(sets)
     f_effective = _f_effective(first, pair)
-    kpi_values = cases.columns[reduced.outcome]
     estimate = Estimate(
         cause=first.outcome,
         outcome=reduced.outcome,
@@ -225,7 +262,6 @@ def _link(
         integrity=trial.integrity,
         pair=pair,
         step=step,
-        shares=bool(np.all((kpi_values == 0) | (kpi_values == 1))),
         unit="" if means.crossed else trial.names["cluster"],
     )
 

@@ -1,20 +1,22 @@
-"""The rows of one trial, read and checked once: who was in which arm, cluster and stratum, and what was measured."""
+"""The cells of one trial, gathered and checked once: how many in which arm, cluster and stratum, and their moments."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cpi_experiments.errors import DataError, DesignError
 from cpi_experiments.estimate import Diagnostic
-from cpi_experiments.measure.engine import numeric, read_columns
 from cpi_experiments.randomized.integrity import sample_ratio, several_arms
+from cpi_experiments.randomized.trial_moments import UnitCounts, labels_of, moments_of_trial
+from cpi_experiments.stats.moments import Moments
 
 if TYPE_CHECKING:
     from cpi_experiments.measure.engine import Data
+    from cpi_experiments.randomized.outcomes import Pair
 
 Array = np.ndarray
 Label = str | int | float | bool
@@ -23,17 +25,17 @@ _SHOWN = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """Rows of a trial.
+    """Cells of a trial: rows that share arm, cluster, strata and what is missing, or single rows.
 
     Parameters
     ----------
-    numbers : mapping of column to float array
-        Outcomes and covariates; NaN where missing.
-    arm : int array
+    moments : Moments
+        Of outcomes and covariates.
+    arm : int array, shape (g,)
         0 = control, 1.. = treatments, -1 = missing.
     labels : tuple
         Control first, then the treatments as they were labelled.
-    cluster, strata : int array or None
+    cluster, strata : int array, shape (g,), or None
         Codes; -1 where missing.
     names : mapping of role to column
         For messages: ``arm``, ``cluster``, ``strata``.
@@ -41,11 +43,13 @@ class Trial:
         The sample ratio.
     diagnostics : tuple of Diagnostic
         What else was checked on reading.
-    several : bool array
-        Rows of units seen in several arms.
+    several : bool array, shape (g,)
+        Cells of units seen in several arms.
+    layouts : dict
+        What `cpi_experiments.randomized.cases` found before: outcomes without missing values share it.
     """
 
-    numbers: Mapping[str, Array]
+    moments: Moments
     arm: Array
     labels: tuple[Label, ...]
     cluster: Array | None
@@ -54,30 +58,11 @@ class Trial:
     integrity: Diagnostic
     diagnostics: tuple[Diagnostic, ...]
     several: Array
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cases:
-    """Complete cases of a control and one treatment.
-
-    Parameters
-    ----------
-    columns : mapping of column to float array, shape (n,)
-    treated : bool array, shape (n,)
-    cluster, strata : int array or None
-        Codes 0, 1, ... without gaps.
-    dropped : tuple of (reason, rows)
-    """
-
-    columns: Mapping[str, Array]
-    treated: Array
-    cluster: Array | None
-    strata: Array | None
-    dropped: tuple[tuple[str, int], ...]
+    layouts: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 def read_trial(  # noqa: PLR0913 - the roles of columns, each named
-    data: Data,
+    data: Data | Moments,
     *,
     numbers: Sequence[str],
     arm: str,
@@ -86,13 +71,14 @@ def read_trial(  # noqa: PLR0913 - the roles of columns, each named
     strata: str | Sequence[str] | None = None,
     unit: str | None = None,
     allocation: Mapping[Any, float] | None = None,
+    pairs: Sequence[Pair] = (),
 ) -> Trial:
-    """Read the columns of a trial and check that they describe one.
+    """Take the moments of a trial in one scan and check that they describe one.
 
     Parameters
     ----------
-    data : DataFrame, path of a Parquet or CSV file, or DuckDB relation
-        One row per unit.
+    data : table of any kind, or Moments
+        One row per unit, or the moments of such rows.
     numbers : sequence of str
         Outcome and covariate columns.
     arm, control
@@ -101,6 +87,8 @@ def read_trial(  # noqa: PLR0913 - the roles of columns, each named
         Column of the randomised group, of the strata, and of the unit (to find units in several arms).
     allocation : mapping of label to weight, optional
         Intended shares; equal by default.
+    pairs : sequence of (column, column)
+        Products that the estimates need.
 
     Raises
     ------
@@ -112,71 +100,24 @@ def read_trial(  # noqa: PLR0913 - the roles of columns, each named
             f"column {arm!r} is the arm and cannot be an outcome or a covariate too", advice="Name each column once."
         )
     strata_names = names_of(strata)
-    keys = [arm, *([cluster] if cluster else []), *strata_names, *([unit] if unit else [])]
-    table = read_columns(data, list(dict.fromkeys([*numbers, *keys])))
-    code, labels = _arms(table[arm], arm=arm, control=control, allocation=allocation)
-    clusters = encode(table[cluster])[0] if cluster else None
-    several = np.zeros(len(code), dtype=bool)
-    if unit:
-        several = _in_several_arms(table[unit], code, unit, events=unit == cluster)
-    counts_of, counted = _randomised(code, clusters, several)
-    counts = {str(label): int(np.sum(counts_of == j)) for j, label in enumerate(labels)}
-    diagnostics = (several_arms(_distinct(table[unit][several]), _distinct(table[unit])),) if unit else ()
+    by = [*([cluster] if cluster else []), *strata_names]
+    moments, counts = moments_of_trial(data, list(dict.fromkeys(numbers)), arm=arm, by=by, pairs=pairs, unit=unit)
+    code, labels = _arms(labels_of(moments, arm), arm=arm, control=control, allocation=allocation)
+    clusters = encode(labels_of(moments, cluster))[0] if cluster else None
+    several, diagnostics = _units(moments, counts, code, unit, events=unit == cluster)
+    sizes, counted = _randomised(moments.n, code, clusters, several, arms=len(labels))
     return Trial(
-        numbers={name: numeric(table, name) for name in dict.fromkeys(numbers)},
+        moments=moments,
         arm=code,
         labels=labels,
         cluster=clusters,
-        strata=_joint([encode(table[name])[0] for name in strata_names]),
+        strata=_joint([encode(labels_of(moments, name))[0] for name in strata_names]),
         names={"arm": arm, "cluster": cluster or "", "strata": ", ".join(strata_names)},
-        integrity=sample_ratio(counts, _weights(labels, allocation), units=counted),
+        integrity=sample_ratio(
+            dict(zip(map(str, labels), sizes, strict=True)), _weights(labels, allocation), units=counted
+        ),
         diagnostics=diagnostics,
         several=several,
-    )
-
-
-def complete(trial: Trial, treatment: int, columns: Sequence[str]) -> Cases:
-    """Take the control and one treatment, keep rows with every column, count the rest by reason.
-
-    Raises
-    ------
-    DataError
-        If nothing is left, or a cluster lies in several strata.
-    """
-    mine = (trial.arm == 0) | (trial.arm == treatment)
-    keep = mine | (trial.arm < 0)
-    dropped: list[tuple[str, int]] = []
-    checks = [
-        (f"without {trial.names['arm']}", trial.arm < 0),
-        ("in several arms", trial.several),
-        *((f"without {name}", np.isnan(trial.numbers[name])) for name in dict.fromkeys(columns)),
-        *((f"without {trial.names[role]}", codes < 0) for role, codes in _groups(trial)),
-    ]
-    for reason, missing in checks:
-        lost = int(np.sum(keep & missing))
-        if lost:
-            dropped.append((reason, lost))
-            keep &= ~missing
-    if not keep.any():
-        lost_text = "; ".join(f"{count:,} {reason}" for reason, count in dropped)
-        raise DataError("no complete row is left", advice=f"Rows not used: {lost_text}.")
-    cluster = None if trial.cluster is None else np.unique(trial.cluster[keep], return_inverse=True)[1]
-    strata = None if trial.strata is None else np.unique(trial.strata[keep], return_inverse=True)[1]
-    if (
-        cluster is not None
-        and strata is not None
-        and len(np.unique(cluster * (strata.max() + 1) + strata)) > (cluster.max() + 1)
-    ):
-        raise DataError(
-            f"some clusters ({trial.names['cluster']}) lie in several strata ({trial.names['strata']})",
-            advice="Stratify on something that is the same for a whole cluster.",
-        )
-    return Cases(
-        columns={name: trial.numbers[name][keep] for name in dict.fromkeys(columns)},
-        treated=trial.arm[keep] == treatment,
-        cluster=cluster,
-        strata=strata,
-        dropped=tuple(dropped),
     )
 
 
@@ -256,11 +197,6 @@ def check_level(confidence_level: float) -> None:
         raise DesignError(f"confidence level {confidence_level:g} is not between 0 and 1", advice="Did you mean 0.95?")
 
 
-def _groups(trial: Trial) -> list[tuple[str, Array]]:
-    pairs = (("cluster", trial.cluster), ("strata", trial.strata))
-    return [(role, codes) for role, codes in pairs if codes is not None]
-
-
 def _arms(
     values: Array, *, arm: str, control: Label, allocation: Mapping[Any, float] | None
 ) -> tuple[Array, tuple[Label, ...]]:
@@ -313,35 +249,49 @@ def _weights(labels: tuple[Label, ...], allocation: Mapping[Any, float] | None) 
     return {str(label): float(allocation[label]) for label in labels}
 
 
-def _in_several_arms(units: Array, arm: Array, unit: str, *, events: bool) -> Array:
-    codes, found = encode(units)
-    if not found:
+def _units(
+    moments: Moments, counts: UnitCounts | None, arm: Array, unit: str | None, *, events: bool
+) -> tuple[Array, tuple[Diagnostic, ...]]:
+    """Mark the cells of units in several arms, and say how many there are."""
+    several = np.zeros(len(arm), dtype=bool)
+    if not unit:
+        return several, ()
+    if counts is None:
+        codes, found = encode(labels_of(moments, unit))
+        counts, several = _count_in_arms(codes, len(found), arm, moments.n)
+    if not counts.units:
         raise DataError(f"column {unit!r} holds no unit at all", advice="Name the column of the randomised unit.")
-    known = (codes >= 0) & (arm >= 0)
-    pairs = np.unique(codes[known].astype(np.int64) * (arm.max() + 1) + arm[known])
-    arms_of = np.bincount(pairs // (arm.max() + 1), minlength=len(found))
-    several = np.where(codes >= 0, arms_of[codes] > 1, False)  # noqa: FBT003 - a fill value
-    rows = np.bincount(codes[known], minlength=len(found))
-    repeated = int(np.sum((rows > 1) & (arms_of == 1)))
-    if repeated and not events:
+    if counts.repeated and not events:
         raise DataError(
-            f"{repeated:,} units have more than one row",
+            f"{counts.repeated:,} units have more than one row",
             where=f"column {unit!r}",
             advice="Give one row per unit (aggregate first), or name the unit as `cluster` too if rows are events.",
         )
-    return several
+    return several, (several_arms(counts.several, counts.units),)
 
 
-def _randomised(arm: Array, cluster: Array | None, several: Array) -> tuple[Array, str]:
-    """Arm of every randomised unit: the cluster where clusters lie in one arm each, else the row."""
+def _count_in_arms(unit: Array, units: int, arm: Array, n: Array) -> tuple[UnitCounts, Array]:
+    known = (unit >= 0) & (arm >= 0)
+    width = int(arm.max(initial=0)) + 1
+    pairs = np.unique(unit[known].astype(np.int64) * width + arm[known])
+    arms_of = np.bincount(pairs // width, minlength=units)
+    rows = np.bincount(unit[known], weights=n[known], minlength=units)
+    several = np.zeros(len(unit), dtype=bool)
+    several[unit >= 0] = arms_of[unit[unit >= 0]] > 1
+    repeated = int(np.sum((rows > 1) & (arms_of == 1)))
+    return UnitCounts(units=units, several=int(np.sum(arms_of > 1)), repeated=repeated), several
+
+
+def _randomised(n: Array, arm: Array, cluster: Array | None, several: Array, *, arms: int) -> tuple[list[int], str]:
+    """Size of every arm in randomised units: clusters where they lie in one arm each, else rows."""
     known = (arm >= 0) & ~several
-    if cluster is None:
-        return arm[known], "units"
-    both = known & (cluster >= 0)
-    pairs = np.unique(cluster[both].astype(np.int64) * (arm.max() + 1) + arm[both])
-    if len(pairs) > len(np.unique(cluster[both])):
-        return arm[known], "units"
-    return pairs % (arm.max() + 1), "clusters"
+    if cluster is not None:
+        both = known & (cluster >= 0)
+        seen = np.zeros((int(cluster.max(initial=0)) + 1, arms), dtype=bool)
+        seen[cluster[both], arm[both]] = True
+        if seen.sum(axis=1).max(initial=0) <= 1:
+            return seen.sum(axis=0).tolist(), "clusters"
+    return [int(each) for each in np.bincount(arm[known], weights=n[known], minlength=arms)], "units"
 
 
 def _joint(codes: Sequence[Array]) -> Array | None:
@@ -352,7 +302,3 @@ def _joint(codes: Sequence[Array]) -> Array | None:
         joint = joint * (part.max() + 2) + part
         missing |= part < 0
     return np.where(missing, -1, np.unique(joint, return_inverse=True)[1])
-
-
-def _distinct(values: Array) -> int:
-    return len(encode(values)[1])

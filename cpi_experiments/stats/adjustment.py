@@ -1,34 +1,61 @@
-"""Variance reduction by pre-period covariates (CUPED), and the linear form of a ratio of means."""
+"""Variance reduction by pre-period covariates (CUPED), and the linear form of a ratio of means, from moments."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cpi_experiments.errors import EstimationError
 
+if TYPE_CHECKING:
+    from cpi_experiments.stats.cells import Cells
+
 Floats = np.ndarray
 
+#: Covariates whose scaled cross-products have a larger condition number are collinear.
+COLLINEAR = 1e12
 
-def adjust(values: Floats, covariates: Floats) -> tuple[Floats, Floats]:
-    """Subtract what pre-period covariates predict, with one coefficient vector for both arms.
 
-    The coefficients are those of the regression on all units together (the textbook CUPED choice): under random
-    assignment any fixed coefficients leave the effect unbiased, and these are within O(1/n) of the best common ones.
-    Covariates without variance are skipped.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adjustment:
+    """What pre-period covariates predict.
 
     Parameters
     ----------
-    values : array, shape (n, k)
-        Outcomes; all of them are adjusted by the same covariates, so that their covariance stays meaningful.
-    covariates : array, shape (n, p)
-        Measured before the assignment.
+    coefficients : array, shape (q, k)
+        Of q covariates for k outcomes; 0 for covariates that are not used.
+    offset : array, shape (k,)
+        ``outcome - coefficients.T @ covariates + offset`` has the outcome's mean (all about their origins).
+    used : bool array, shape (q,)
+        Which covariates vary.
+    condition : float
+        Condition number of the scaled cross-products of those used: about ``16 - log10(condition)`` digits are left.
+    """
+
+    coefficients: Floats
+    offset: Floats
+    used: Floats
+    condition: float
+
+
+def adjustment(cells: Cells, k: int) -> Adjustment:
+    """Regress k outcomes on covariates, all units together, with one coefficient vector for both arms.
+
+    This is the textbook CUPED choice: under random assignment any fixed coefficients leave the effect unbiased, and
+    these are within O(1/n) of the best common ones. Covariates without variance are skipped.
+
+    Parameters
+    ----------
+    cells : Cells
+        The first k values are outcomes, adjusted by the same covariates so that their covariance stays meaningful;
+        the others are covariates, measured before the assignment.
+    k : int
 
     Returns
     -------
-    adjusted : array, shape (n, k)
-        ``values - (covariates - mean) @ theta``.
-    used : bool array, shape (p,)
-        Which covariates had variance.
+    Adjustment
 
     Raises
     ------
@@ -41,41 +68,46 @@ def adjust(values: Floats, covariates: Floats) -> tuple[Floats, Floats]:
 
     Examples
     --------
-    >>> x = np.array([[0.0], [1.0], [0.0], [1.0]])
-    >>> y = np.array([[0.0], [2.0], [1.0], [3.0]])
-    >>> adjust(y, x)[0].ravel()
-    array([1., 1., 2., 2.])
+    >>> from cpi_experiments.stats.cells import cells_of_rows
+    >>> rows = np.array([[0.0, 0.0], [2.0, 1.0], [1.0, 0.0], [3.0, 1.0]])  # outcome, covariate
+    >>> adjustment(cells_of_rows(rows, np.array([False, False, True, True])), 1).coefficients
+    array([[2.]])
     """
-    scale = np.ptp(covariates, axis=0)
-    used = scale > 0
-    if not used.any():
-        return values, used
-    x = (covariates[:, used] - covariates[:, used].mean(axis=0)) / scale[used]
-    y = values - values.mean(axis=0)
-    gram = x.T @ x
-    d = np.sqrt(np.diag(gram))
-    if np.linalg.cond(gram / np.outer(d, d)) > 1e12:
-        raise EstimationError("covariates are collinear", advice="Leave out those that the others already contain.")
-    return values - x @ np.linalg.solve(gram, x.T @ y), used
+    mean = cells.n @ cells.means / cells.n.sum()
+    apart = cells.means - mean
+    total = cells.cross.sum(axis=0) + (apart * cells.n[:, None]).T @ apart
+    variance = np.diag(total)[k:]
+    used = variance > cells.unit_noise[:, k:].sum(axis=0)
+    coefficients = np.zeros((len(used), k))
+    condition = 1.0
+    if used.any():
+        at = k + np.flatnonzero(used)
+        d = np.sqrt(variance[used])
+        scaled = total[np.ix_(at, at)] / np.outer(d, d)
+        condition = float(np.linalg.cond(scaled))
+        rounding = float(np.max(cells.unit_noise[:, at].sum(axis=0) / variance[used]))
+        if not condition * max(rounding, 1 / COLLINEAR) < 1:
+            raise EstimationError("covariates are collinear", advice="Leave out those that the others already contain.")
+        coefficients[used] = np.linalg.solve(scaled, total[at, :k] / d[:, None]) / d[:, None]
+    return Adjustment(coefficients=coefficients, offset=mean[k:] @ coefficients, used=used, condition=condition)
 
 
-def linearise_ratio(numerator: Floats, denominator: Floats, treated: Floats) -> tuple[Floats, Floats]:
-    """Turn a ratio of means into unit values whose arm means have the delta method's variance.
+def linear_ratio(cells: Cells) -> Cells:
+    """Turn a ratio of means into values whose arm means have the delta method's variance.
 
-    For arm a with ratio R_a = mean(numerator) / mean(denominator) the value is
+    For arm a with ratio R_a = mean(numerator) / mean(denominator) the value of a unit is
     ``R_a + (numerator - R_a * denominator) / mean(denominator)``; its mean is R_a and its sample variance over n is
     the delta-method variance of R_a.
 
     Parameters
     ----------
-    numerator, denominator : array, shape (n,)
-    treated : bool array, shape (n,)
+    cells : Cells
+        Numerator, denominator, and any other values, which are kept as they are.
 
     Returns
     -------
-    values : array, shape (n,)
-    ratios : array, shape (2,)
-        Ratio of the control and of the treatment arm.
+    Cells
+        The ratio's value, then the other values.
 
     Raises
     ------
@@ -88,17 +120,21 @@ def linearise_ratio(numerator: Floats, denominator: Floats, treated: Floats) -> 
 
     Examples
     --------
-    >>> values, ratios = linearise_ratio(np.array([1.0, 3.0, 2.0, 4.0]), np.array([2.0, 2.0, 2.0, 2.0]),
-    ...                                  np.array([False, False, True, True]))
-    >>> ratios
+    >>> from cpi_experiments.stats.cells import cells_of_rows
+    >>> rows = np.array([[1.0, 2.0], [3.0, 2.0], [2.0, 2.0], [4.0, 2.0]])
+    >>> linear_ratio(cells_of_rows(rows, np.array([False, False, True, True]))).means.ravel()
     array([1. , 1.5])
     """
-    values = np.empty(len(numerator))
-    ratios = np.empty(2)
-    for j, arm in enumerate((~treated, treated)):
-        base = denominator[arm].mean()
+    others = cells.means.shape[1] - 2
+    slope = np.zeros((len(cells.n), 1 + others, 2 + others))
+    slope[:, 1:, 2:] = np.eye(others)
+    offset = np.zeros((len(cells.n), 1 + others))
+    for arm in (0, 1):
+        n = cells.n[arm::2]
+        top, base = n @ cells.means[arm::2, :2] / n.sum() + cells.origin[:2]
         if not base > 0:
             raise EstimationError(f"the denominator's mean in an arm is {base:g}; a ratio needs it above zero")
-        ratios[j] = numerator[arm].mean() / base
-        values[arm] = ratios[j] + (numerator[arm] - ratios[j] * denominator[arm]) / base
-    return values, ratios
+        ratio = top / base
+        slope[arm::2, 0, :2] = 1 / base, -ratio / base
+        offset[arm::2, 0] = ratio + (cells.origin[0] - ratio * cells.origin[1]) / base
+    return cells.mapped(slope, offset, origin=np.array([0.0, *cells.origin[2:]]))

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cpi_experiments.errors import EstimationError
+from cpi_experiments.stats.cell_clusters import ClusterMoments, check_sizes
+from cpi_experiments.stats.cells import Cells, cells_of_rows
 from cpi_experiments.stats.student import satterthwaite
 
 Floats = np.ndarray
@@ -21,6 +22,8 @@ class ArmMeans:
     ----------
     control, treatment : array, shape (k,)
         Means, weighted over strata where there are any.
+    effect : array, shape (k,)
+        Treatment less control; taken before a common offset is added, which would cost digits.
     cov : array, shape (2k, 2k)
         Sampling covariance of ``[control, treatment]``.
     df_control, df_treatment : array, shape (k,)
@@ -37,6 +40,7 @@ class ArmMeans:
 
     control: Floats
     treatment: Floats
+    effect: Floats
     cov: Floats
     df_control: Floats
     df_treatment: Floats
@@ -46,11 +50,6 @@ class ArmMeans:
     clusters_control: int = 0
     clusters_treatment: int = 0
     crossed: bool = False
-
-    @property
-    def effect(self) -> Floats:
-        """Treatment less control, shape (k,)."""
-        return np.asarray(self.treatment - self.control)
 
     @property
     def omega(self) -> Floats:
@@ -104,98 +103,69 @@ def arm_means(
     >>> m.effect, m.omega
     (array([2.5]), array([[1.25]]))
     """
-    origin = values[0].copy()  # sums of what is left lose no digits to a common offset
-    values = values - origin
-    n_strata = 1 if strata is None else int(strata.max()) + 1
-    cell = treated.astype(np.intp) if strata is None else 2 * strata.astype(np.intp) + treated
-    counts = np.bincount(cell, minlength=2 * n_strata).astype(float)
-    _check_cells(counts, "unit")
-    weight = (counts[0::2] + counts[1::2]) / len(treated)
-    sums = np.stack([np.bincount(cell, weights=column, minlength=2 * n_strata) for column in values.T], axis=1)
-    means = sums / counts[:, None]
-    if clusters is None:
-        cov, dfs = _welch(values, cell, counts, means, weight)
+    return means_of_cells(cells_of_rows(values, treated, strata=strata, clusters=clusters))
+
+
+def means_of_cells(cells: Cells) -> ArmMeans:
+    """Compute `arm_means` from the moments of cells; no row is needed.
+
+    Raises
+    ------
+    EstimationError
+        If a cell has fewer than two units (or two clusters), so that no variance exists.
+
+    Examples
+    --------
+    >>> rows = np.array([[1.0], [2.0], [3.0], [5.0]])
+    >>> means_of_cells(cells_of_rows(rows, np.array([False, False, True, True]))).effect
+    array([2.5])
+    """
+    check_sizes(cells.n, "unit")
+    cells = cells.cleaned()
+    n, k = cells.n, cells.means.shape[1]
+    weight = (n[0::2] + n[1::2]) / n.sum()
+    if cells.clusters is None:
+        cov, (df_control, df_treatment) = _welch(cells, weight)
         extra = {"df_clusters": math.nan}
-        df_control, df_treatment = dfs
     else:
-        cov, extra = _jackknife(values, cell, clusters, counts, sums, weight)
-        df_control = df_treatment = np.full(values.shape[1], extra["df_clusters"])
+        cov, extra = _jackknife(k, cells.clusters, weight)
+        df_control = df_treatment = np.full(k, extra["df_clusters"])
+    control, treatment = weight @ cells.means[0::2], weight @ cells.means[1::2]
     return ArmMeans(
-        control=weight @ means[0::2] + origin,
-        treatment=weight @ means[1::2] + origin,
+        control=control + cells.origin,
+        treatment=treatment + cells.origin,
+        effect=treatment - control,
         cov=cov,
         df_control=df_control,
         df_treatment=df_treatment,
-        n_control=int(counts[0::2].sum()),
-        n_treatment=int(counts[1::2].sum()),
+        n_control=int(n[0::2].sum()),
+        n_treatment=int(n[1::2].sum()),
         **extra,  # type: ignore[arg-type]
     )
 
 
-def _check_cells(counts: Floats, what: str) -> None:
-    if counts.min() >= 2:
-        return
-    if len(counts) > 2:
-        short = int(np.sum(counts.reshape(-1, 2).min(axis=1) < 2))
-        raise EstimationError(
-            f"{short:,} of {len(counts) // 2:,} strata have fewer than two {what}s in an arm: no variance exists there",
-            advice=f"Every arm needs at least two {what}s in every stratum: merge small strata.",
-        )
-    least, arm = int(counts.min()), "treatment" if np.argmin(counts) else "control"
-    raise EstimationError(
-        f"the {arm} arm has {least} {what}{'' if least == 1 else 's'}: its variance cannot be estimated",
-        advice=f"Every arm needs at least two {what}s.",
-    )
-
-
-def _welch(
-    values: Floats, cell: Floats, counts: Floats, means: Floats, weight: Floats
-) -> tuple[Floats, tuple[Floats, Floats]]:
-    k = values.shape[1]
-    residuals = values - means[cell]
+def _welch(cells: Cells, weight: Floats) -> tuple[Floats, tuple[Floats, Floats]]:
+    n, k = cells.n, cells.means.shape[1]
+    variance = (np.repeat(weight, 2) ** 2 / (n - 1) / n)[:, None, None] * cells.cross
     cov = np.zeros((2 * k, 2 * k))
-    parts = np.zeros((len(counts), k))
-    for c, count in enumerate(counts):
-        r = residuals[cell == c]
-        v = weight[c // 2] ** 2 * (r.T @ r) / (count - 1) / count
-        arm = slice(k, 2 * k) if c % 2 else slice(0, k)
-        cov[arm, arm] += v
-        parts[c] = np.diag(v)
-    dfs = tuple(np.array([satterthwaite(parts[arm::2, j], counts[arm::2] - 1) for j in range(k)]) for arm in (0, 1))
+    cov[:k, :k], cov[k:, k:] = variance[0::2].sum(axis=0), variance[1::2].sum(axis=0)
+    parts = np.diagonal(variance, axis1=1, axis2=2)
+    dfs = [np.array([satterthwaite(parts[arm::2, j], n[arm::2] - 1) for j in range(k)]) for arm in (0, 1)]
     return cov, (np.nan_to_num(dfs[0], nan=1.0), np.nan_to_num(dfs[1], nan=1.0))
 
 
-def _jackknife(
-    values: Floats, cell: Floats, clusters: Floats, counts: Floats, sums: Floats, weight: Floats
-) -> tuple[Floats, dict[str, float | int | bool]]:
-    cells, k = len(counts), values.shape[1]
-    pair, where = np.unique(clusters.astype(np.intp) * cells + cell, return_inverse=True)
-    group, part = pair // cells, pair % cells
-    n_in = np.bincount(where).astype(float)
-    total = np.stack([np.bincount(where, weights=column) for column in values.T], axis=1)
-    per_cell = np.bincount(part, minlength=cells).astype(float)
-    _check_cells(per_cell, "cluster")
-    # change of the cell mean when the cluster is left out, times the stratum's weight
-    shift = (sums[part] - total) / (counts[part] - n_in)[:, None] - (sums / counts[:, None])[part]
-    shift *= weight[part // 2][:, None]
-    crossed = len(pair) > len(np.unique(group))
-    n_groups = int(clusters.max()) + 1
+def _jackknife(k: int, clusters: ClusterMoments, weight: Floats) -> tuple[Floats, dict[str, float | int | bool]]:
+    """Square what the means change by when one cluster is left out, each stratum by its weight."""
+    per_cell, g, crossed = clusters.per_cell, clusters.n_clusters, clusters.crossed
+    factor = np.full(len(per_cell), (g - 1) / g) if crossed else (per_cell - 1) / per_cell
+    own = (np.repeat(weight, 2) ** 2 * factor)[:, None, None] * clusters.left_out
+    cov = np.zeros((2 * k, 2 * k))
+    cov[:k, :k], cov[k:, k:] = own[0::2].sum(axis=0), own[1::2].sum(axis=0)
     if crossed:
-        change = np.zeros((n_groups, 2 * k))
-        for arm in (0, 1):
-            rows = part % 2 == arm
-            np.add.at(change[:, arm * k : (arm + 1) * k], group[rows], shift[rows])
-        cov = (n_groups - 1) / n_groups * change.T @ change
-        df = float(n_groups - 1)
-    else:
-        cov = np.zeros((2 * k, 2 * k))
-        factor = np.sqrt((per_cell[part] - 1) / per_cell[part])[:, None]
-        for arm in (0, 1):
-            s = (shift * factor)[part % 2 == arm]
-            cov[arm * k : (arm + 1) * k, arm * k : (arm + 1) * k] = s.T @ s
-        df = float(n_groups - cells)
+        cov[:k, k:] = ((weight**2 * (g - 1) / g)[:, None, None] * clusters.across).sum(axis=0)
+        cov[k:, :k] = cov[:k, k:].T
     return cov, {
-        "df_clusters": df,
+        "df_clusters": float(g - (1 if crossed else len(per_cell))),
         "clusters_control": int(per_cell[0::2].sum()),
         "clusters_treatment": int(per_cell[1::2].sum()),
         "crossed": crossed,

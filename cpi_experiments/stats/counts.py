@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import special
 
 from cpi_experiments.errors import EstimationError
+from cpi_experiments.stats.tails import chi_squared_tail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ def sample_ratio_test(counts: Sequence[int], allocation: Sequence[float]) -> tup
         raise EstimationError(f"counts {list(counts)} and allocation {list(allocation)} do not describe an experiment")
     expected = observed.sum() * weights / weights.sum()
     statistic = float(np.sum((observed - expected) ** 2 / expected))
-    return statistic, float(special.chdtrc(len(observed) - 1, statistic))
+    return statistic, chi_squared_tail(statistic, len(observed) - 1)
 
 
 def independence_test(table: Sequence[Sequence[int]]) -> tuple[float, float]:
@@ -67,4 +67,4 @@ def independence_test(table: Sequence[Sequence[int]]) -> tuple[float, float]:
         return 0.0, 1.0
     expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum()
     statistic = float(np.sum((counts - expected) ** 2 / expected))
-    return statistic, float(special.chdtrc(df, statistic))
+    return statistic, chi_squared_tail(statistic, df)

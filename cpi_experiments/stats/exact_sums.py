@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Array = np.ndarray
 #: Doubles hold every whole number up to here.
@@ -33,6 +40,64 @@ def codes_of(labels: Array) -> tuple[Array, list[object]]:
 
 def _sort_key(label: object) -> tuple[str, object]:
     return ("number", label) if isinstance(label, int | float) else (type(label).__name__, label)
+
+
+def row_codes(marks: Array) -> Array:
+    """Give equal rows of a bool array the same code, shape (G,).
+
+    Examples
+    --------
+    >>> row_codes(np.array([[True, True], [False, True], [True, True]])).tolist()
+    [1, 0, 1]
+    """
+    if marks.all():
+        return np.zeros(len(marks), dtype=np.int64)
+    return np.unique(np.packbits(marks, axis=1), axis=0, return_inverse=True)[1].reshape(-1)
+
+
+def joined_labels(parts: Sequence[Array]) -> Array:
+    """Put labels behind each other; labels of different kinds stay what they are.
+
+    Examples
+    --------
+    >>> joined_labels([np.array([1]), np.array(["a"])]).tolist()
+    [1, 'a']
+    """
+    alike = len({part.dtype.kind for part in parts}) == 1
+    return np.concatenate(list(parts) if alike else [np.array(part.tolist(), dtype=object) for part in parts])
+
+
+def exact_total(values: Array) -> int:
+    """Add whole numbers of any size, shape (n,)."""
+    if values.dtype == np.float64 and np.abs(values).sum() < EXACT:
+        return int(values.sum())
+    return int(sum(exact_objects(values).tolist()))
+
+
+def whole_origin(n: int, total: int, square: int | None, shift: int) -> int:
+    """Choose a whole number near the mean, from totals alone: 0 where the mean is within two standard deviations.
+
+    Parameters
+    ----------
+    n : int
+        Values.
+    total, square : int
+        Sum and sum of squares of the values less ``shift``; without the squares the mean itself is rounded.
+    shift : int
+
+    Examples
+    --------
+    >>> whole_origin(4, 4003, 4006011, 0), whole_origin(4, 2, 2, 0), whole_origin(4, 4003, None, 0)
+    (1001, 0, 1001)
+    """
+    mean = shift + Fraction(total, n)
+    if square is None:
+        return round(mean)
+    spread = math.sqrt((n * square - total * total) / (n * n))
+    if abs(mean) <= 2 * spread:
+        return 0
+    step = 2 ** max(math.floor(math.log2(spread)), 0) if spread else 1
+    return round(mean / step) * step
 
 
 def add_by_group(n: Array, sums: Array, products: Array, group: Array, size: int) -> tuple[Array, Array, Array]:
@@ -68,7 +133,8 @@ def _add_column(values: Array, group: Array, size: int) -> Array:
     if values.dtype == np.float64:
         total = np.bincount(group, weights=values, minlength=size)
         # whole numbers add up without rounding below 2**53; above it they are added again as Python integers
-        if not np.nanmax(np.abs(total), initial=0) >= EXACT or not np.all(values == np.round(values)):
+        most = np.bincount(group, weights=np.abs(values), minlength=size)
+        if not np.nanmax(most, initial=0) >= EXACT or not np.all(values == np.round(values)):
             return total
     exact = np.zeros(size, dtype=object)
     np.add.at(exact, group, exact_objects(values))

@@ -15,12 +15,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpi_experiments.errors import DataError, nearest
-from cpi_experiments.stats.exact_sums import EXACT, add_by_group, as_floats, codes_of, compact, exact_objects
+from cpi_experiments.stats.exact_sums import (
+    EXACT,
+    add_by_group,
+    as_floats,
+    codes_of,
+    compact,
+    exact_objects,
+    exact_total,
+    joined_labels,
+    row_codes,
+    whole_origin,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 Array = np.ndarray
+#: What a scaled origin may be off a whole number: 100 * 1.12 is not quite 112.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -171,8 +184,7 @@ class Moments:
         >>> moments_of({"won": np.array([0.0, 1.0, 1.0])}, rows).roll_up(["arm"]).n.tolist()
         [2, 1]
         """
-        patterns = self.present @ (1 << np.arange(len(self.columns), dtype=object)) if len(self) else np.zeros(0, int)
-        joint = codes_of(np.asarray(patterns))[0]
+        joint = row_codes(self.present)
         for name in keys:
             codes, labels = codes_of(self.key(name))
             joint = joint * (len(labels) + 1) + codes
@@ -194,23 +206,54 @@ class Moments:
         Parameters
         ----------
         origin : array, shape (p,)
+            A column of whole numbers stays one if ``scale * origin`` is whole, too.
         """
-        step = self.scale * (self.origin - origin)
+        target = self.scale * np.asarray(origin, dtype=float)
+        near = np.round(target)
+        whole = self.whole & (np.abs(target - near) <= _ROUNDING * np.maximum(np.abs(target), 1))
+        target = np.where(whole, near, target)
+        step = np.where(self.whole, np.round(self.scale * self.origin), self.scale * self.origin) - target
         if not np.any(step):
             return self
-        whole_step = [int(each) if whole else float(each) for each, whole in zip(step, self.whole, strict=True)]
-        d, n = np.array(whole_step, dtype=object), self.n.astype(object)[:, None]
-        have = self.present.astype(object)
-        sums = self.sums.astype(object)
         i, j = [a for a, _ in self.pairs], [b for _, b in self.pairs]
-        both = have[:, i] * have[:, j]
-        products = self.products.astype(object) + both * (d[i] * sums[:, j] + d[j] * sums[:, i] + n * d[i] * d[j])
+        sums, products = self._moved(step, i, j)
+        exact = [k for k, (a, b) in enumerate(self.pairs) if whole[a] and whole[b]]
+        with np.errstate(over="ignore"):
+            most = self._moved(np.abs(step), i, j, size=np.abs)
+        if not (np.all(most[0][:, whole] < EXACT) and np.all(most[1][:, exact] < EXACT)):
+            sums, products = self._moved(exact_objects(step), i, j, size=exact_objects)
         return replace(
             self,
-            origin=np.asarray(origin, dtype=float),
-            sums=compact(sums + have * n * d),
+            origin=target / self.scale,
+            sums=compact(sums),
             products=compact(products),
+            whole=whole,
         )
+
+    def _moved(
+        self, step: Array, i: list[int], j: list[int], *, size: Callable[[Array], Array] = np.asarray
+    ) -> tuple[Array, Array]:
+        """Move sums and products by a step; ``size`` is applied to what is there first."""
+        have, n = self.present, self.n[:, None] if step.dtype != object else self.n.astype(object)[:, None]
+        held = size(self.sums)
+        moved = step[i] * held[:, j] + step[j] * held[:, i] + n * step[i] * step[j]
+        return held + have * n * step, size(self.products) + (have[:, i] & have[:, j]) * moved
+
+    def settled(self) -> Moments:
+        """Return the moments of whole columns about origins that depend on nothing but the totals.
+
+        Then the order of rows, their split into files and the sample that the first origin came from cannot be seen
+        in any digit of what is derived from the moments.
+        """
+        origin = self.origin.copy()
+        place = {pair: k for k, pair in enumerate(self.pairs)}
+        for i in np.flatnonzero(self.whole).tolist():
+            n = int(self.n[self.present[:, i]].sum())
+            if n:
+                square = exact_total(self.products[:, place[i, i]]) if (i, i) in place else None
+                shift = round(self.scale[i] * self.origin[i])
+                origin[i] = whole_origin(n, exact_total(self.sums[:, i]), square, shift) / self.scale[i]
+        return self.based_on(origin)
 
 
 def add_moments(parts: Sequence[Moments]) -> Moments:
@@ -241,14 +284,14 @@ def add_moments(parts: Sequence[Moments]) -> Moments:
     parts = [part.based_on(first.origin) for part in parts]
     joined = replace(
         first,
-        keys={name: np.concatenate([part.keys[name].astype(object) for part in parts]) for name in first.keys},
+        keys={name: joined_labels([part.keys[name] for part in parts]) for name in first.keys},
         present=np.concatenate([part.present for part in parts]),
         n=np.concatenate([part.n for part in parts]),
         sums=np.concatenate([part.sums for part in parts]),
         products=np.concatenate([part.products for part in parts]),
         whole=np.logical_and.reduce([part.whole for part in parts]),
     )
-    return joined.roll_up(list(first.keys))
+    return joined.roll_up(list(first.keys)).settled()
 
 
 def moments_of(
@@ -289,7 +332,7 @@ def moments_of(
         scale=np.ones(len(names)),
         whole=whole,
     )
-    return cells.roll_up(list(keys))
+    return cells.roll_up(list(keys)).settled()
 
 
 def _products(shifted: Array, pairs: Sequence[tuple[int, int]], whole: Array) -> Array:
@@ -336,7 +379,8 @@ def origin_of(sample: Array, *, whole: bool) -> float:
     sample = sample[np.isfinite(sample)]
     if not len(sample):
         return 0.0
-    mean, spread = float(sample.mean()), float(sample.std())
+    with np.errstate(over="ignore"):
+        mean, spread = float(sample.mean()), float(sample.std())
     if abs(mean) <= 2 * spread:
         return 0.0
     if spread <= 1e-14 * abs(mean):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import special
 
 from cpi_experiments.errors import EstimationError
+from cpi_experiments.stats.tails import t_quantile, t_tail
 
 ALTERNATIVES = ("two-sided", "greater", "less")
 
@@ -20,7 +20,7 @@ def upper_tail(statistic: float, df: float) -> float:
     >>> round(upper_tail(1.959964, math.inf), 6)
     0.025
     """
-    return float(special.ndtr(-statistic) if math.isinf(df) else special.stdtr(df, -statistic))
+    return t_tail(float(statistic), float(df))
 
 
 def quantile(probability: float, df: float) -> float:
@@ -31,7 +31,7 @@ def quantile(probability: float, df: float) -> float:
     >>> round(quantile(0.975, 10), 6)
     2.228139
     """
-    return float(special.ndtri(probability) if math.isinf(df) else special.stdtrit(df, probability))
+    return t_quantile(float(probability), float(df))
 
 
 def normal_scores(statistic: np.ndarray, df: np.ndarray) -> np.ndarray:
@@ -44,6 +44,8 @@ def normal_scores(statistic: np.ndarray, df: np.ndarray) -> np.ndarray:
     """
     if np.all(np.isinf(df)):
         return statistic
+    from scipy import special  # noqa: PLC0415 - whole arrays only; its import takes longer than a comparison
+
     size = np.abs(statistic)
     score = -special.ndtri(special.stdtr(np.where(np.isinf(df), 1.0, df), -size))
     return np.asarray(np.where(np.isinf(df), statistic, np.copysign(np.minimum(score, size), statistic)))

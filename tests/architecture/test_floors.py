@@ -52,6 +52,8 @@ def test_every_room_imports_only_from_the_floors_below():
         ("linearmodels", ("stats",)),
         ("matplotlib", ("figures",)),
         ("duckdb", ("measure/engine",)),
+        ("sqlglot", ("measure/engine",)),
+        ("pyspark", ("measure/engine",)),
         ("jinja2", ("report",)),
         ("yaml", ("catalog",)),
         ("sqlite3", ("ledger",)),

@@ -8,9 +8,12 @@ import pytest
 
 from cpi_experiments.catalog.entities import CPI, KPI, Aggregate, Benefit, Catalog, Function, Measure
 from cpi_experiments.errors import CatalogError, DataError
+from cpi_experiments.measure.audit import count_losses
 from cpi_experiments.measure.engine import Tables, quote
-from cpi_experiments.measure.events import count_losses, events_sql
+from cpi_experiments.measure.events import events_sql
 from cpi_experiments.measure.indicators import find_indicators, key_sql
+from cpi_experiments.measure.panel import build_panel
+from cpi_experiments.measure.units import measure_units
 from cpi_experiments.units import Direction, Increment
 
 REAL = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
@@ -82,7 +85,8 @@ def test_aggregates_equal_pandas(aggregate, value):
     )
     got, losses = measured(frame, cpi("x", value=value, aggregate=aggregate))
     assert losses == ()
-    assert got.attrs["aggregate"] == pytest.approx(raw.agg(aggregate.value), rel=1e-12)
+    expected = {"p90": lambda x: x.quantile(0.9), "any": lambda x: float((x != 0).any())}
+    assert got.attrs["aggregate"] == pytest.approx(raw.agg(expected.get(aggregate.value, aggregate.value)), rel=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +95,7 @@ def test_aggregates_equal_pandas(aggregate, value):
         ("channel = 'web'", lambda f: f["channel"] == "web"),
         ("channel != 'web'", lambda f: f["channel"] != "web"),
         ("won = 'true'", lambda f: f["won"]),
+        ("customer_id = '7'", lambda f: f["customer_id"] == 7),
         ("premium > 20", lambda f: f["premium"] > 20),
     ],
 )
@@ -186,6 +191,19 @@ def test_fractions_outside_zero_to_one_are_an_error(values, says):
         (kpi("x", value="digits"), DataError, "column 'digits' is text.\n  Store it as a number"),
         (kpi("x", value="answered"), DataError, "is a time, not a number.\n  Measure a duration"),
         (kpi("x", value="__import__('os').system('touch pwned')"), CatalogError, "value"),
+        (
+            kpi("x", value="won == 'Yes'"),
+            DataError,
+            "true or false, never 'Yes'.\n  Values such as Yes and No were read so",
+        ),
+        (kpi("x", where="won != 'No'"), DataError, "'won' is true or false, never 'No'"),
+        (
+            kpi("x", value="premium == '7'"),
+            DataError,
+            "'premium' is a number, never the text '7'.\n  Compare it with a num",
+        ),
+        (kpi("x", value="customer_id == '007'"), DataError, "'customer_id' is a number, never the text '007'"),
+        (kpi("x", value="greatest(won == 'Yes', 0)"), DataError, "'won' is true or false, never 'Yes'"),
         (kpi("x", where="1 = 1; DROP TABLE quotes"), CatalogError, "value|filter"),
     ],
 )
@@ -262,3 +280,178 @@ def test_olist_waits_and_late_share_equal_pandas():
         delivered & (frame["order_status"] == "delivered")
     ]
     assert got["v1"].mean() == pytest.approx(is_late.mean(), rel=1e-12)
+
+
+# -- built-in indicators ---------------------------------------------------------------------------------------------
+
+KINDS = {
+    "nps": (kpi("x", unit="point", value="nps", indicator="nps"), lambda f: f["nps"].map(promoter)),
+    "csat": (kpi("x", unit="point", value="csat", indicator="csat"), lambda f: f["csat"]),
+    "top": (
+        kpi("x", value="csat", indicator="csat_top_box", top=2),
+        lambda f: f["csat"].map({1: 0, 2: 0, 3: 0, 4: 1, 5: 1}),
+    ),
+    "resolved": (
+        kpi("x", value="contacts == 1", indicator="first_time_resolution"),
+        lambda f: f["contacts"].map({1: 1, 2: 0}),
+    ),
+    "within": (
+        kpi("x", value="hours(asked, answered)", indicator="share_within", promise="10 hours"),
+        lambda f: (f["answered"] - f["asked"] <= pd.Timedelta("10h")).astype(float),
+    ),
+    "hours": (
+        kpi("x", unit="hour", value="waited", indicator="response_time", aggregate=Aggregate.P90),
+        lambda f: f["waited"],
+    ),
+    "revenue": (kpi("x", unit="EUR", value="premium", indicator="revenue_per_customer"), lambda f: f["premium"]),
+    "bought": (kpi("x", value="won", indicator="repurchase"), lambda f: f["won"].astype(float)),
+}
+
+
+def promoter(score) -> float:
+    return np.nan if np.isnan(score) else 100.0 * ((score >= 9) - float(score <= 6))
+
+
+def answers(n: int = 300) -> pd.DataFrame:
+    rng = np.random.default_rng(8)
+    frame = quotes(n).assign(
+        nps=rng.integers(0, 11, n).astype(float),
+        csat=rng.integers(1, 6, n).astype(float),
+        contacts=rng.integers(1, 3, n),
+        waited=rng.exponential(5, n),
+    )
+    frame.loc[:4, ["nps", "csat"]] = np.nan
+    return frame
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_values_of_built_in_indicators_equal_pandas(name):
+    frame = answers()
+    entity, values = KINDS[name]
+    got, losses = measured(frame, entity)
+    want = np.asarray(values(frame), dtype=float)
+    assert np.sort(got["v0"].dropna()) == pytest.approx(np.sort(want[~np.isnan(want)]), rel=1e-12)
+    assert losses == ((("x", "without a value", 5),) if name in ("nps", "csat", "top") else ())
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "says"),
+    [
+        ("nps", {"nps": [11, 11, -1]}, r"3 values of 'x' cannot exist: 2 x 11, 1 x -1\.\n  Whole numbers from 0 to 10"),
+        ("csat", {"csat": [0, 2.5, 6]}, "1 x 0, 1 x 2.5, 1 x 6"),
+        ("top", {"csat": [0, 0, 3]}, "2 values of 'x' cannot exist: 2 x 0"),
+        ("hours", {"waited": [-1.0] * 4}, "4 of 300 events are negative duration, more than 1%"),
+        ("bought", {"won": [97.3]}, r"1 x 97.3.\n  max 97.3 > 1; unit percent\?"),
+    ],
+)
+def test_answers_that_cannot_exist_never_become_values(name, damage, says):
+    frame = answers()
+    for column, bad in damage.items():
+        frame[column] = frame[column].astype(float)
+        frame.loc[20 : 19 + len(bad), column] = bad
+    with pytest.raises(DataError, match=says):
+        measured(frame, KINDS[name][0])
+
+
+def test_answers_outside_the_filter_are_not_judged():
+    frame = answers()
+    frame.loc[frame["channel"] == "web", "nps"] = 99
+    entity = kpi("x", unit="point", value="nps", indicator="nps", where="channel != 'web'")
+    got, _ = measured(frame, entity)
+    assert got["v0"].abs().max() == 100
+
+
+def test_a_few_negative_durations_are_set_aside_not_kept_within_the_promise():
+    frame = answers()
+    frame.loc[10, "answered"] = frame.loc[10, "asked"] - pd.Timedelta("1h")
+    got, losses = measured(frame, KINDS["within"][0])
+    assert losses == (("x", "negative duration", 1),)
+    assert set(got["v0"].dropna()) == {0.0, 1.0}
+
+
+def test_units_of_durations_are_checked_for_kinds_too():
+    with pytest.raises(CatalogError, match="counted in day but its value"):
+        measured(answers(), kpi("x", unit="day", value="hours(asked, answered)", indicator="response_time"))
+
+
+def test_an_indicator_that_any_event_fulfils_is_zero_without_events():
+    with Tables({"quotes": answers()}) as tables:
+        found = find_indicators(tables, catalog(KINDS["bought"][0], KINDS["nps"][0]), ["x"])
+    assert found[0].adds_up == (found[0].measure.indicator == "repurchase")
+
+
+def shop() -> dict[str, pd.DataFrame]:
+    """Two arms; arm b solves more requests at the first contact, and its customers recommend more."""
+    rng = np.random.default_rng(21)
+    customers = np.arange(400)
+    better = customers % 2 == 1
+    events = 3
+    codes = np.repeat(customers, events)
+    solved = rng.random(len(codes)) < np.where(better[codes], 0.8, 0.6)
+    score = np.clip(rng.integers(4, 10, len(codes)) + solved, 0, 10)
+    day = pd.Timestamp("2026-02-02") + pd.to_timedelta(rng.integers(0, 20 * 86400, len(codes)), unit="s")
+    arms = pd.DataFrame({"experiment": "t", "customer_id": customers, "arm": np.where(better, "b", "a")})
+    return {
+        "requests": pd.DataFrame(
+            {
+                "customer_id": codes,
+                "at": day,
+                "contacts": 2 - solved.astype(int),
+                "score": score,
+                "paid": rng.gamma(2, 9, len(codes)),
+            }
+        ),
+        "assignments": arms.assign(assigned_at=pd.Timestamp("2026-02-01")),
+        "customers": pd.DataFrame({"customer_id": customers}),
+    }
+
+
+def shop_catalog() -> Catalog:
+    place = {"table": "requests", "at": "at"}
+    return catalog(
+        cpi("solved", unit="fraction", step="1 pp", value="contacts == 1", indicator="first_time_resolution", **place),
+        kpi("nps", unit="point", value="score", indicator="nps", **place),
+        kpi("again", value="paid > 0", indicator="repurchase", **place),
+        kpi("revenue", unit="EUR", value="paid", indicator="revenue_per_customer", **place),
+    )
+
+
+def test_built_in_indicators_are_outcomes_of_a_trial():
+    frames = shop()
+    with Tables(frames) as tables:
+        units = measure_units(tables, shop_catalog(), experiment="t", cpis=["solved"], kpis=["nps", "again", "revenue"])
+    requests = frames["requests"]
+    worth = requests["score"].map(promoter).groupby(requests["customer_id"]).mean()
+    frame = units.frame.set_index("unit")
+    assert frame["nps"].to_numpy() == pytest.approx(worth.to_numpy())
+    assert frame["revenue"].to_numpy() == pytest.approx(requests.groupby("customer_id")["paid"].sum().to_numpy())
+    assert frame["again"].tolist() == [1.0] * 400
+    by_arm = frame.groupby("arm")["solved"].mean()
+    assert by_arm["b"] - by_arm["a"] == pytest.approx(0.2, abs=0.06)
+
+
+def test_built_in_indicators_are_columns_of_a_panel():
+    frames = shop()
+    first = frames["requests"]["customer_id"] != 7
+    with Tables({**frames, "requests": frames["requests"][first]}) as tables:
+        panel = build_panel(tables, shop_catalog(), period="week", start="2026-02-02", end="2026-02-22")
+    weeks = panel.frame.groupby("period")
+    seen = frames["requests"][first].assign(week=lambda f: f["at"].dt.to_period("W").dt.start_time)
+    for week, part in weeks:
+        active = seen[seen["week"] == week]
+        assert part["again"].sum() == active["customer_id"].nunique()
+        assert set(part["again"]) == {0.0, 1.0}
+        worth = active["score"].map(promoter).groupby(active["customer_id"]).mean()
+        assert np.nanmean(part["nps"]) == pytest.approx(worth.mean())
+        assert part["nps"].notna().sum() == len(worth)
+    assert (panel.frame.loc[panel.frame["unit"] == 7, "again"] == 0).all()
+
+
+def test_an_impossible_answer_stops_trials_and_panels():
+    frames = shop()
+    frames["requests"].loc[5, "score"] = 11
+    with Tables(frames) as tables:
+        with pytest.raises(DataError, match="1 values of 'nps' cannot exist: 1 x 11"):
+            measure_units(tables, shop_catalog(), experiment="t", cpis=["solved"], kpis=["nps"])
+        with pytest.raises(DataError, match="1 values of 'nps' cannot exist: 1 x 11"):
+            build_panel(tables, shop_catalog(), period="week")

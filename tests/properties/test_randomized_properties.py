@@ -12,6 +12,7 @@ from cpi_experiments.display import plain
 from cpi_experiments.randomized.compare import compare
 from cpi_experiments.randomized.link import LinkEffect
 from cpi_experiments.randomized.link_effect import link_effect
+from cpi_experiments.stats.moments import add_moments, moments_of
 from cpi_experiments.stats.power import minimum_detectable_effect, power, sample_size
 
 laws = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -139,6 +140,26 @@ def test_other_columns_and_other_outcomes_change_nothing(frame: pd.DataFrame, me
     table = compare(more, arm="arm", control="a", outcomes=["kpi_again", "cpi", "kpi"], **method).to_frame()
     for name in ("effect", "std_error", "p_value"):
         assert table[name].iloc[2] == table[name].iloc[0] == row[name]
+
+
+@laws
+@given(frame=trials(), method=st.sampled_from(METHODS), parts=st.integers(1, 4), seed=st.integers(0, 1000))
+def test_moments_of_any_split_say_what_rows_say(frame: pd.DataFrame, method: dict, parts: int, seed: int) -> None:
+    keys = {name: frame[name].to_numpy() for name in ("arm", "s", "g")}
+    columns = {name: frame[name].to_numpy(float) for name in ("cpi", "kpi", "x")}
+    part = np.random.default_rng(seed).integers(0, parts, len(frame))
+    split = add_moments(
+        [
+            moments_of({k: v[part == at] for k, v in columns.items()}, {k: v[part == at] for k, v in keys.items()})
+            for at in np.unique(part)
+        ]
+    )
+    numbers = ["effect", "std_error", "ci_low", "ci_high", "p_value", "control_mean", "n_control"]
+    assert close(run(split, **method)[numbers].astype(float), run(frame, **method)[numbers].astype(float))
+    one, two = link(frame, **method), link(split, **method)
+    assert one.estimate.status == two.estimate.status
+    assert close(plain(one.pair)["var_kpi"], plain(two.pair)["var_kpi"])
+    assert one.shares == two.shares
 
 
 @laws

@@ -14,7 +14,7 @@ from cpi_experiments.estimate import Link
 from cpi_experiments.hypotheses.hypothesis import Hypothesis
 from cpi_experiments.measure.engine import Tables
 from cpi_experiments.measure.units import UnitFrame, measure_units
-from cpi_experiments.randomized.encouragement import check_integrity, encouragement, itt
+from cpi_experiments.randomized.encouragement import check_integrity, encouragement, itt, trial_moments
 from cpi_experiments.randomized.experiment import Experiment
 from cpi_experiments.randomized.link_effect import link_effect
 
@@ -164,3 +164,43 @@ def test_an_arm_outside_the_plan_is_refused(measure, arms) -> None:  # C06
 def test_an_outcome_that_was_not_measured_is_missing(measure, arms) -> None:
     with pytest.raises(DataError, match="column 'revenue' is missing"):
         itt(measure(tables_of(arms)), plan(), "revenue")
+
+
+@pytest.mark.parametrize("covariates", [(), ("size",)])
+def test_moments_taken_once_answer_for_links_effects_and_integrity(measure, arms, covariates) -> None:
+    data, experiment = measure(tables_of(arms, lost=8), covariates=covariates), plan(covariates=covariates)
+    moments = trial_moments(data, experiment)
+    assert len(moments) < 8
+    assert set(moments.columns) == {"quote_hours", "win_rate", *covariates}
+    cpi = measure.catalog.cpis["quote_hours"]
+    link, again = (encouragement(data, experiment, CLAIM, cpi=cpi, moments=each) for each in (None, moments))
+    assert again.estimate.value == pytest.approx(link.estimate.value, rel=1e-12)
+    assert again.estimate.dropped == link.estimate.dropped
+    assert again.pair.cov == pytest.approx(link.pair.cov, rel=1e-10)
+    assert again.integrity == link.integrity
+    for outcome in ("quote_hours", "win_rate"):
+        effect, same = (itt(data, experiment, outcome, moments=each) for each in (None, moments))
+        assert same.p_value == pytest.approx(effect.p_value, rel=1e-10)
+        assert same.dropped == effect.dropped
+    both = [check_integrity(data, experiment, outcomes=("win_rate",), moments=each) for each in (None, moments)]
+    assert both[0] == both[1]
+    few = trial_moments(data, experiment, columns=["win_rate"])
+    assert few.columns == ("win_rate", *covariates)
+
+
+@pytest.mark.parametrize("covariates", [(), ("size",)])
+def test_large_trials_are_read_in_blocks_to_the_same_numbers(measure, arms, covariates, monkeypatch) -> None:
+    data, experiment = measure(tables_of(arms, lost=8), covariates=covariates), plan(covariates=covariates)
+    cpi = measure.catalog.cpis["quote_hours"]
+    whole = encouragement(data, experiment, CLAIM, cpi=cpi)
+    checks = check_integrity(data, experiment, outcomes=("win_rate",))
+    for module in ("trial_moments", "encouragement"):
+        monkeypatch.setattr(f"cpi_experiments.randomized.{module}.SMALL", 37)
+    found, again = (encouragement(data, experiment, CLAIM, cpi=cpi) for _ in range(2))
+    assert found.estimate.value == pytest.approx(whole.estimate.value, rel=1e-12)
+    assert found.pair.cov == pytest.approx(whole.pair.cov, rel=1e-10)
+    assert found.estimate.digest == again.estimate.digest
+    assert check_integrity(data, experiment, outcomes=("win_rate",)) == checks
+    assert itt(data, experiment, "win_rate").n_obs == itt(data, plan(), "win_rate").n_obs
+    with pytest.raises(DataError, match="column 'revenue' is missing"):
+        itt(data, experiment, "revenue")
