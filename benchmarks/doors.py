@@ -48,14 +48,14 @@ def _compare_all(moments: Any, *, label: str = "") -> Numbers:  # noqa: ANN401 -
 
 def compare(folder: Path) -> Numbers:
     """8 metrics, 5 of them with CUPED, 2 ratios and the sample ratio, from one scan."""
-    from cpi_experiments.measure.gather import gather
+    from cpi_experiments.measure.moments.gather import gather
 
     return _compare_all(gather(folder / "trial.parquet", COLUMNS, by=["arm"], pairs=PAIRS))
 
 
 def compare_by_segment_and_week(folder: Path) -> Numbers:
     """The same, gathered by 8 segments and 26 weeks: all together and every segment."""
-    from cpi_experiments.measure.gather import gather
+    from cpi_experiments.measure.moments.gather import gather
 
     fine = gather(folder / "trial.parquet", COLUMNS, by=["arm", "segment", "week"], pairs=PAIRS)
     numbers = _compare_all(fine.roll_up(["arm"]))
@@ -86,7 +86,7 @@ def link(folder: Path) -> Numbers:
 def links(folder: Path) -> Numbers:
     """6 KPIs and 2 CPIs from the same moments."""
     from cpi_experiments import link_effect
-    from cpi_experiments.measure.gather import gather
+    from cpi_experiments.measure.moments.gather import gather
     from cpi_experiments.randomized.link_effect import link_pairs
 
     pairs = link_pairs([(cpi, kpi) for cpi in CPIS for kpi in KPIS], [], clustered=True)
@@ -122,8 +122,8 @@ def screen(folder: Path) -> Numbers:
 
 def saved(folder: Path) -> Numbers:
     """Another metric set and a segment on saved moments; the time is that of the analysis alone."""
-    from cpi_experiments.measure.gather import gather
-    from cpi_experiments.measure.moment_store import load_moments, save_moments
+    from cpi_experiments.measure.moments.gather import gather
+    from cpi_experiments.measure.moments.store import load_moments, save_moments
 
     place = folder / "saved.npz"
     if not place.exists():
@@ -172,7 +172,7 @@ def _milliseconds(work: Callable[[], object]) -> float:
 
 def all_weeks(folder: Path) -> Any:  # noqa: ANN401 - moments of the product
     """Gather the weeks that are there, looking only at files whose moments are not saved."""
-    from cpi_experiments.measure.moment_store import gather_files
+    from cpi_experiments.measure.moments.store import gather_files
 
     return gather_files(str(folder / "weeks" / "*.parquet"), COLUMNS, store=folder / "moments", by=["arm"], pairs=PAIRS)
 
@@ -184,7 +184,7 @@ def new_week(folder: Path) -> Numbers:
 
 def new_week_alone(folder: Path) -> Numbers:
     """The new week without the others: what its own scan and estimates cost."""
-    from cpi_experiments.measure.gather import gather
+    from cpi_experiments.measure.moments.gather import gather
 
     file = folder / "weeks" / f"week_{WEEKS - 1:02d}.parquet"
     return _compare_all(gather(file, COLUMNS, by=["arm"], pairs=PAIRS))

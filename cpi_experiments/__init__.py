@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
     from cpi_experiments.hypotheses.registry import register
     from cpi_experiments.ledger.store import Ledger
-    from cpi_experiments.measure.attrition import attrition_reasons
-    from cpi_experiments.measure.built_in import indicator
-    from cpi_experiments.measure.churn_what_if import what_if_churn, what_if_churn_in
-    from cpi_experiments.measure.customer_segments import customer_segments
+    from cpi_experiments.measure.built_in.indicator import indicator
     from cpi_experiments.measure.engine import Tables
-    from cpi_experiments.measure.engine_spark import SparkTables
-    from cpi_experiments.measure.engine_warehouse import Warehouse
-    from cpi_experiments.measure.gather import gather
-    from cpi_experiments.measure.moment_store import export_moments, gather_files, load_moments, save_moments
+    from cpi_experiments.measure.engines.spark import SparkTables
+    from cpi_experiments.measure.engines.warehouse import Warehouse
+    from cpi_experiments.measure.moments.gather import gather
+    from cpi_experiments.measure.moments.store import export_moments, gather_files, load_moments, save_moments
     from cpi_experiments.measure.panel import Panel, build_panel
-    from cpi_experiments.measure.promoter_gap import promoter_gap
-    from cpi_experiments.measure.quality import check_data
-    from cpi_experiments.measure.scorecard import scorecard
+    from cpi_experiments.measure.quality.checks import check_data
+    from cpi_experiments.measure.scores.attrition import attrition_reasons
+    from cpi_experiments.measure.scores.churn_what_if import what_if_churn, what_if_churn_in
+    from cpi_experiments.measure.scores.customer_segments import customer_segments
+    from cpi_experiments.measure.scores.promoter_gap import promoter_gap
+    from cpi_experiments.measure.scores.scorecard import scorecard
     from cpi_experiments.observational.association import association
     from cpi_experiments.observational.screen import screen
     from cpi_experiments.randomized.assignment import assign
@@ -78,39 +78,39 @@ _HOMES = {
     "Moments": "stats.moments",
     "Panel": "measure.panel",
     "Ratio": "randomized.outcomes",
-    "SparkTables": "measure.engine_spark",
+    "SparkTables": "measure.engines.spark",
     "Study": "study",
     "Tables": "measure.engine",
     "Verdict": "evidence.verdict",
-    "Warehouse": "measure.engine_warehouse",
+    "Warehouse": "measure.engines.warehouse",
     "add_moments": "stats.moments",
     "assign": "randomized.assignment",
     "association": "observational.association",
-    "attrition_reasons": "measure.attrition",
+    "attrition_reasons": "measure.scores.attrition",
     "build_panel": "measure.panel",
     "candidates": "hypotheses.candidates",
     "charter": "accountability.assess",
-    "check_data": "measure.quality",
+    "check_data": "measure.quality.checks",
     "compare": "randomized.compare",
-    "customer_segments": "measure.customer_segments",
+    "customer_segments": "measure.scores.customer_segments",
     "design": "randomized.design",
-    "export_moments": "measure.moment_store",
-    "gather": "measure.gather",
-    "gather_files": "measure.moment_store",
-    "indicator": "measure.built_in",
+    "export_moments": "measure.moments.store",
+    "gather": "measure.moments.gather",
+    "gather_files": "measure.moments.store",
+    "indicator": "measure.built_in.indicator",
     "judge": "evidence.quarter",
     "judge_links": "evidence.judge",
     "link_effect": "randomized.link_effect",
     "load_catalog": "catalog.load",
-    "load_moments": "measure.moment_store",
-    "promoter_gap": "measure.promoter_gap",
+    "load_moments": "measure.moments.store",
+    "promoter_gap": "measure.scores.promoter_gap",
     "register": "hypotheses.registry",
-    "save_moments": "measure.moment_store",
-    "scorecard": "measure.scorecard",
+    "save_moments": "measure.moments.store",
+    "scorecard": "measure.scores.scorecard",
     "screen": "observational.screen",
     "simulate_company": "simulate.company",
-    "what_if_churn": "measure.churn_what_if",
-    "what_if_churn_in": "measure.churn_what_if",
+    "what_if_churn": "measure.scores.churn_what_if",
+    "what_if_churn_in": "measure.scores.churn_what_if",
 }
 
 __all__ = [

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from cpi_experiments.catalog.entities import Catalog
     from cpi_experiments.estimate import Diagnostic, Link
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
+    from cpi_experiments.measure.engines.source import Engine
     from cpi_experiments.measure.panel import Panel
-    from cpi_experiments.measure.source import Engine
     from cpi_experiments.randomized.experiment import Experiment
     from cpi_experiments.stats.moments import Moments
 

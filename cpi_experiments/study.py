@@ -19,12 +19,12 @@ from cpi_experiments.hypotheses.candidates import Candidates, candidates, hypoth
 from cpi_experiments.hypotheses.registry import register, registrations
 from cpi_experiments.ledger.store import Ledger
 from cpi_experiments.measure.engine import Tables
-from cpi_experiments.measure.gate import hold_to_contracts
 from cpi_experiments.measure.levels import latest_levels
-from cpi_experiments.measure.moment_store import save_moments
+from cpi_experiments.measure.moments.store import save_moments
 from cpi_experiments.measure.panel import Panel, build_panel
-from cpi_experiments.measure.quality import check_table
-from cpi_experiments.measure.scorecard import scorecard
+from cpi_experiments.measure.quality.checks import check_table
+from cpi_experiments.measure.quality.gate import hold_to_contracts
+from cpi_experiments.measure.scores.scorecard import scorecard
 from cpi_experiments.randomized.design import Design, design
 from cpi_experiments.randomized.encouragement import trial_moments
 from cpi_experiments.randomized.plans import read_plans
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from cpi_experiments.catalog.issue import Issue
     from cpi_experiments.evidence.verdict import Evidence, Verdict
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
-    from cpi_experiments.measure.quality_findings import QualityReport
-    from cpi_experiments.measure.score_rows import Scorecard
+    from cpi_experiments.measure.quality.findings import QualityReport
+    from cpi_experiments.measure.scores.rows import Scorecard
     from cpi_experiments.measure.units import UnitFrame
     from cpi_experiments.randomized.experiment import Experiment
     from cpi_experiments.report.review import Review

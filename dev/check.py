@@ -19,7 +19,7 @@ STEPS = {
     "types": [["mypy"]],
     "floors": [["lint-imports"]],
     "tests": [
-        ["pytest", "-q", "-n", "2", "--dist", "loadgroup", "-m", "not slow", *COVERAGE, "tests", "cpi_experiments"]
+        ["pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not slow and not postgres", *COVERAGE, "tests", "cpi_experiments"]
     ],
     "notebooks": [["pytest", "-q", "--nbmake", "--nbmake-timeout=300", "-p", "no:cacheprovider", "notebooks"]],
 }

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "matrix.md"
-TESTS = ("pytest", "-q", "-n", "2", "--dist", "loadgroup", "-m", "not slow", "tests", "cpi_experiments")
+TESTS = ("pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not slow and not postgres", "tests", "cpi_experiments")
 SPARK = ("pytest", "-q", "-rs", "tests/measure/test_engine_spark.py")
 POSTGRES = ("pytest", "-q", "-rs", "-m", "postgres", "tests/measure/test_engine_warehouse.py")
 SLOW = ("pytest", "-q", "-m", "slow", "tests", "cpi_experiments")

@@ -83,7 +83,7 @@ def _data(name: str) -> str | Moments:
     """Return saved moments, or the name of a file of rows."""
     if not name.endswith(".npz"):
         return name
-    from cpi_experiments.measure.moment_store import load_moments  # noqa: PLC0415
+    from cpi_experiments.measure.moments.store import load_moments  # noqa: PLC0415
 
     return load_moments(name)
 

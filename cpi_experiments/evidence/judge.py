@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,8 +138,9 @@ def judge_links(table: Data, *, fdr: float = 0.10, slots: int | None = None) -> 
 
 def _read(table: Data) -> list[dict[str, Any]]:
     needed, optional = [*_TEXT, *_NUMBERS], [*_OPTIONAL_TEXT, *_OPTIONAL_NUMBERS]
-    if not isinstance(table, str | Path) and hasattr(table, "iloc") and not table.shape[0]:
-        columns_of_frame(table, needed, optional)  # an empty portfolio still has its columns
+    frame: Any = table
+    if hasattr(frame, "iloc") and len(frame) == 0:
+        columns_of_frame(frame, needed, optional)  # an empty portfolio still has its columns
         return []
     columns = read_columns(table, needed, optional=optional)
     numbers = {name: numeric(columns, name) for name in (*_NUMBERS, "lever_sign", "planned_move") if name in columns}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cpi_experiments.catalog.indicator_kinds import IndicatorKind
-    from cpi_experiments.measure.source import Engine
+    from cpi_experiments.measure.engines.source import Engine
 
 _SHOWN = 6
 

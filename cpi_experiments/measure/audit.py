@@ -21,8 +21,8 @@ from cpi_experiments.measure.periods import skipped_times
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cpi_experiments.measure.engines.source import Engine
     from cpi_experiments.measure.events import Loss
-    from cpi_experiments.measure.source import Engine
 
 MAX_SHARE_BAD = 0.01  # negative durations and infinite values: more is a defect of the data, not of a few rows
 MAX_SHARE_NULL_ENTITY = 0.05

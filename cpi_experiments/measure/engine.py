@@ -23,15 +23,15 @@ from cpi_experiments.measure.arrays import (
     wanted_columns,
 )
 from cpi_experiments.measure.columns import complete_cases, numeric
-from cpi_experiments.measure.engine_files import (
+from cpi_experiments.measure.engines.files import (
     check_names,
     digest_of_files,
     find_files,
     scan_sql,
 )
-from cpi_experiments.measure.engine_lock import open_locked, raise_query_error
-from cpi_experiments.measure.engine_spark import collect_columns, is_spark
-from cpi_experiments.measure.engine_warehouse import WarehouseTable
+from cpi_experiments.measure.engines.lock import open_locked, raise_query_error
+from cpi_experiments.measure.engines.spark import collect_columns, is_spark
+from cpi_experiments.measure.engines.warehouse import WarehouseTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from cpi_experiments.catalog.entities import Catalog, Measure
+    from cpi_experiments.measure.engines.source import Engine
     from cpi_experiments.measure.indicators import Indicator
-    from cpi_experiments.measure.source import Engine
 
 Loss = tuple[str, str, int]
 Source = tuple[str, str, str]

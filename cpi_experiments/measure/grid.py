@@ -15,9 +15,9 @@ from cpi_experiments.measure.periods import period_number, period_of_sql, period
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from cpi_experiments.measure.engines.source import Engine
     from cpi_experiments.measure.events import Loss
     from cpi_experiments.measure.places import Places
-    from cpi_experiments.measure.source import Engine
 
 Array = np.ndarray
 

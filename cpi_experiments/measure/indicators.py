@@ -15,7 +15,7 @@ from cpi_experiments.errors import CatalogError, DataError, nearest
 from cpi_experiments.measure.answers import Answer, read_answer, refuse_impossible
 from cpi_experiments.measure.columns import number_advice, shown
 from cpi_experiments.measure.engine import quote
-from cpi_experiments.measure.engine_files import literal
+from cpi_experiments.measure.engines.files import literal
 from cpi_experiments.units import check_unit
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cpi_experiments.catalog.entities import CPI, KPI, Catalog
     from cpi_experiments.catalog.expression import Node
-    from cpi_experiments.measure.source import Engine
+    from cpi_experiments.measure.engines.source import Engine
 
 _INTEGER = re.compile(r"-?\d{1,38}")
 _DURATION_UNITS = {"seconds": "second", "minutes": "minute", "hours": "hour", "days": "day"}

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cpi_experiments.measure.audit import Audit
+    from cpi_experiments.measure.engines.source import Engine
     from cpi_experiments.measure.grid import Calendar
     from cpi_experiments.measure.indicators import Indicator
     from cpi_experiments.measure.places import Places
-    from cpi_experiments.measure.source import Engine
 
 Array = np.ndarray
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cpi_experiments.measure.engine import quote
 
 if TYPE_CHECKING:
-    from cpi_experiments.measure.source import Engine
+    from cpi_experiments.measure.engines.source import Engine
 
 
 def shared_share(

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from datetime import date
 
     from cpi_experiments.catalog.entities import Catalog
+    from cpi_experiments.measure.engines.source import Engine
     from cpi_experiments.measure.indicators import Indicator
-    from cpi_experiments.measure.source import Engine
 
 __all__ = ["Panel", "build_panel"]
 

@@ -15,8 +15,8 @@ from cpi_experiments.measure.indicators import key_sql
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cpi_experiments.measure.engines.source import Engine
     from cpi_experiments.measure.indicators import Indicator
-    from cpi_experiments.measure.source import Engine
 
 Array = np.ndarray
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cpi_experiments.catalog.entities import Catalog, Measure
-    from cpi_experiments.measure.source import Engine
+    from cpi_experiments.measure.engines.source import Engine
 
 RESERVED = ("unit", "arm", "assigned_at")
 

@@ -18,7 +18,7 @@ from cpi_experiments.measure.places import check_unique, covariate_sql
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cpi_experiments.measure.source import Engine
+    from cpi_experiments.measure.engines.source import Engine
 
 Array = np.ndarray
 PRE = "pre_"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cpi_experiments.measure.engine import quote
-from cpi_experiments.measure.gather_within import fit_within
-from cpi_experiments.measure.opening import open_data
+from cpi_experiments.measure.engines.opening import open_data
+from cpi_experiments.measure.moments.within import fit_within
 from cpi_experiments.observational.past_rows import look_like_periods, not_periods
 from cpi_experiments.observational.slope import Slope, slope_of
 from cpi_experiments.stats.regression import MANY_CLUSTERS
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cpi_experiments.measure.engine import Data
-    from cpi_experiments.measure.source import Engine
+    from cpi_experiments.measure.engines.source import Engine
     from cpi_experiments.observational.past_rows import Roles
 
 Array = np.ndarray

@@ -14,10 +14,10 @@ import numpy as np
 
 from cpi_experiments.display import Displayed, Row, clean_text, percent, plain, short
 from cpi_experiments.errors import DataError, EstimationError
-from cpi_experiments.measure.gather_cells import CellSums, gather_cells
-from cpi_experiments.measure.gather_scores import MOST_SURVIVORS, Survivor, clustered_errors
-from cpi_experiments.measure.opening import open_data
-from cpi_experiments.measure.source import Engine
+from cpi_experiments.measure.engines.opening import open_data
+from cpi_experiments.measure.engines.source import Engine
+from cpi_experiments.measure.moments.cells import CellSums, gather_cells
+from cpi_experiments.measure.moments.scores import MOST_SURVIVORS, Survivor, clustered_errors
 from cpi_experiments.stats.regression import FEWEST_CLUSTERS, MANY_CLUSTERS
 from cpi_experiments.stats.screening import Slopes, q_values, slopes_of, two_sided
 

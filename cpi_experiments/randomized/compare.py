@@ -178,7 +178,7 @@ def compare(  # noqa: PLR0913 - a door: every argument after the first is named 
     ----------
     data : DataFrame, path of Parquet or CSV files, DuckDB relation, Spark DataFrame, warehouse table, or Moments
         One row per unit (or per event of a unit named in ``cluster``). Of `Moments` (see
-        `cpi_experiments.measure.gather.gather`) no row is touched; keys that are not asked for are added up.
+        `cpi_experiments.measure.moments.gather.gather`) no row is touched; keys that are not asked for are added up.
     arm, control
         Column of the arm, and the label of the arm that the others are compared with.
     outcomes : column names, `Mean` or `Ratio`
@@ -226,7 +226,7 @@ def compare(  # noqa: PLR0913 - a door: every argument after the first is named 
 
     Moments that were gathered once answer for every segment without another look at the rows:
 
-    >>> from cpi_experiments.measure.gather import gather
+    >>> from cpi_experiments.measure.moments.gather import gather
     >>> df = pd.concat([df.assign(segment="b2b"), df.assign(segment="b2c", won=1 - df["won"])])
     >>> moments = gather(df, ["won"], by=["arm", "segment"])
     >>> found = {label: compare(part, arm="arm", control="a", outcomes="won")

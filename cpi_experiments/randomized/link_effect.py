@@ -55,7 +55,7 @@ def link_effect(  # noqa: PLR0913 - a door: every argument after the first is na
     Parameters
     ----------
     data : DataFrame, path of Parquet or CSV files, DuckDB relation, Spark DataFrame, warehouse table, or Moments
-        One row per unit. Of `Moments` (see `cpi_experiments.measure.gather.gather`) no row is touched.
+        One row per unit. Of `Moments` (see `cpi_experiments.measure.moments.gather.gather`) no row is touched.
     cpi, kpi : str, or sequence of str
         Columns of the CPI and the KPI. Either may be a list: the result then holds one effect per pair, all of them
         from one scan.
@@ -107,7 +107,7 @@ def link_effect(  # noqa: PLR0913 - a door: every argument after the first is na
 
     The same from moments, gathered once for any number of estimates:
 
-    >>> from cpi_experiments.measure.gather import gather
+    >>> from cpi_experiments.measure.moments.gather import gather
     >>> moments = gather(df, ["quote_hours", "won"], by=["variant"])
     >>> link_effect(moments, cpi="quote_hours", kpi="won", arm="variant", control="manual", increment=-1).sentence
     'Each hour faster adds 2.5 points to won (95% set 0.2 to 4.6).'

@@ -11,8 +11,8 @@ from cpi_experiments.errors import DataError
 from cpi_experiments.measure.arrays import as_doubles
 from cpi_experiments.measure.columns import LARGEST, numeric
 from cpi_experiments.measure.engine import quote, read_columns
-from cpi_experiments.measure.gather import gather_table
-from cpi_experiments.measure.opening import open_data
+from cpi_experiments.measure.engines.opening import open_data
+from cpi_experiments.measure.moments.gather import gather_table
 from cpi_experiments.stats.moments import Moments, add_moments, origin_of, pairs_of
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cpi_experiments.measure.engine import Data
-    from cpi_experiments.measure.source import Engine
+    from cpi_experiments.measure.engines.source import Engine
     from cpi_experiments.randomized.outcomes import Pair
 
     TrialData: TypeAlias = Data | Moments

@@ -10,7 +10,7 @@ from cpi_experiments.stats.goal_track import Side, Track
 from cpi_experiments.wording import scorecard as wording
 
 if TYPE_CHECKING:
-    from cpi_experiments.measure.score_rows import Scorecard, ScoreChange, ScoreRow
+    from cpi_experiments.measure.scores.rows import Scorecard, ScoreChange, ScoreRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ import numpy as np
 from cpi_experiments.catalog.load import load_catalog
 from cpi_experiments.display import Displayed, Row
 from cpi_experiments.errors import DataError, nearest
-from cpi_experiments.measure.engine_write import ParquetWriter
+from cpi_experiments.measure.engines.write import ParquetWriter
 from cpi_experiments.simulate import events
 from cpi_experiments.simulate.population import (
     NEW_YEAR,

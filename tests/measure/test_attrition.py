@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 
 from cpi_experiments.errors import DataError, EstimationError
-from cpi_experiments.measure.attrition import UNKNOWN, attrition_reasons
-from cpi_experiments.measure.churn_what_if import what_if_churn, what_if_churn_in
+from cpi_experiments.measure.scores.attrition import UNKNOWN, attrition_reasons
+from cpi_experiments.measure.scores.churn_what_if import what_if_churn, what_if_churn_in
 from cpi_experiments.wording.results import banned_words
 
 

@@ -11,7 +11,7 @@ from scipy import stats
 
 from cpi_experiments.catalog.known_kinds import KINDS
 from cpi_experiments.errors import CatalogError, CpiError, DataError, EstimationError
-from cpi_experiments.measure.built_in import indicator
+from cpi_experiments.measure.built_in.indicator import indicator
 from cpi_experiments.units import Direction
 
 
@@ -464,7 +464,7 @@ def test_survival_needs_times_and_not_too_many_of_them(monkeypatch):
     nothing = lives().assign(start=pd.NaT, end=pd.NaT).astype({"start": "datetime64[us]", "end": "datetime64[us]"})
     with pytest.raises(DataError, match="no start and no end is known"):
         indicator(nothing, "survival", start="start", end="end", window="9 days")
-    monkeypatch.setattr("cpi_experiments.measure.stay_levels.MAX_TIMES", 20)
+    monkeypatch.setattr("cpi_experiments.measure.built_in.stay.MAX_TIMES", 20)
     with pytest.raises(DataError, match=r"more than 20 different times\.\n  Round them"):
         indicator(lives(), "survival", start="start", end="end", window="9 days")
 

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from cpi_experiments.errors import DataError
-from cpi_experiments.measure.built_in import indicator
-from cpi_experiments.measure.tuples import gather_tuples
+from cpi_experiments.measure.built_in.indicator import indicator
+from cpi_experiments.measure.moments.tuples import gather_tuples
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 REVIEWS, ORDERS = DATA / "olist_order_reviews.csv.gz", DATA / "olist_orders.csv.gz"

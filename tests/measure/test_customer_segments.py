@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 from cpi_experiments.errors import DataError, EstimationError
-from cpi_experiments.measure.customer_segments import customer_segments
-from cpi_experiments.measure.promoter_gap import promoter_gap
-from cpi_experiments.measure.segment_rows import GROUPS
+from cpi_experiments.measure.scores.customer_segments import customer_segments
+from cpi_experiments.measure.scores.promoter_gap import promoter_gap
+from cpi_experiments.measure.scores.segment_rows import GROUPS
 from cpi_experiments.wording.results import banned_words
 
 NAMES = {"unit": "id", "loyalty": "nps", "satisfaction": "csat", "value": "spend"}

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from cpi_experiments.errors import DataError
-from cpi_experiments.measure.engine_dialect import EXTRAS, translate
-from cpi_experiments.measure.engine_parse import table_parts
+from cpi_experiments.measure.engines.dialect import EXTRAS, translate
+from cpi_experiments.measure.engines.parse import table_parts
 
 OTHERS = ["spark", "postgres", "bigquery", "snowflake"]
 # One row a difference: what is written, and what each engine has to read for the same number.

@@ -13,9 +13,9 @@ import cpi_experiments as cpi
 from cpi_experiments.catalog.load import load_catalog
 from cpi_experiments.errors import DataError
 from cpi_experiments.measure.engine import Tables, read_columns
-from cpi_experiments.measure.engine_spark import SparkTables, is_spark
-from cpi_experiments.measure.gather import gather
-from cpi_experiments.measure.opening import open_data
+from cpi_experiments.measure.engines.opening import open_data
+from cpi_experiments.measure.engines.spark import SparkTables, is_spark
+from cpi_experiments.measure.moments.gather import gather
 from cpi_experiments.measure.panel import build_panel
 from cpi_experiments.measure.units import measure_units
 from cpi_experiments.simulate.company import simulate_company

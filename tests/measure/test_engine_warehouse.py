@@ -15,11 +15,11 @@ import pytest
 import cpi_experiments as cpi
 from cpi_experiments.errors import CpiWarning, DataError
 from cpi_experiments.measure.engine import Tables, read_columns
-from cpi_experiments.measure.engine_kinds import described_words
-from cpi_experiments.measure.engine_rows import column_array
-from cpi_experiments.measure.engine_warehouse import Warehouse, _bound
-from cpi_experiments.measure.gather import gather
-from cpi_experiments.measure.opening import open_data
+from cpi_experiments.measure.engines.kinds import described_words
+from cpi_experiments.measure.engines.opening import open_data
+from cpi_experiments.measure.engines.rows import column_array
+from cpi_experiments.measure.engines.warehouse import Warehouse, _bound
+from cpi_experiments.measure.moments.gather import gather
 
 sys.path.insert(0, str(Path(__file__).parent))
 import conformance

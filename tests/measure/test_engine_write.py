@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cpi_experiments.errors import DataError
-from cpi_experiments.measure.engine_write import write_parquet
+from cpi_experiments.measure.engines.write import write_parquet
 
 FIRST = {
     "id": np.array([1, 2]),

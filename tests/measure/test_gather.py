@@ -10,7 +10,7 @@ import pytest
 
 from cpi_experiments.errors import DataError
 from cpi_experiments.measure.engine import Tables
-from cpi_experiments.measure.gather import gather, gather_table
+from cpi_experiments.measure.moments.gather import gather, gather_table
 from cpi_experiments.stats.moments import moments_of
 
 KEYS = ["arm", "week"]

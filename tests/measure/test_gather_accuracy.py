@@ -17,7 +17,7 @@ import scipy
 import statsmodels.datasets
 
 from cpi_experiments.measure.engine import Tables
-from cpi_experiments.measure.gather import gather, gather_table
+from cpi_experiments.measure.moments.gather import gather, gather_table
 from cpi_experiments.stats.moments import add_moments
 from cpi_experiments.stats.regression import least_squares
 

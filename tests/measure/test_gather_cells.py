@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from cpi_experiments.errors import DataError
-from cpi_experiments.measure import gather_cells as module
 from cpi_experiments.measure.engine import Tables
-from cpi_experiments.measure.gather_cells import gather_cells
+from cpi_experiments.measure.moments import cells as module
+from cpi_experiments.measure.moments.cells import gather_cells
 
 CPIS, KPIS = ["hours", "errors", "calls"], ["won", "revenue"]
 

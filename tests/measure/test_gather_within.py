@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cpi_experiments.measure import gather_within as module
 from cpi_experiments.measure.engine import Tables
-from cpi_experiments.measure.gather_within import fit_within
+from cpi_experiments.measure.moments import within as module
+from cpi_experiments.measure.moments.within import fit_within
 from cpi_experiments.stats.fixed_effects import within
 
 

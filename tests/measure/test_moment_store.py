@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import cpi_experiments.measure.moment_store as room
+import cpi_experiments.measure.moments.store as room
 from cpi_experiments.errors import DataError
-from cpi_experiments.measure.gather import gather
-from cpi_experiments.measure.moment_store import export_moments, gather_files, load_moments, save_moments
+from cpi_experiments.measure.moments.gather import gather
+from cpi_experiments.measure.moments.store import export_moments, gather_files, load_moments, save_moments
 from cpi_experiments.stats.moments import moments_of
 
 COLUMNS = ["won", "revenue", "hours"]

@@ -10,8 +10,8 @@ import pytest
 
 from cpi_experiments.errors import DataError
 from cpi_experiments.measure.engine import Tables, read_columns
-from cpi_experiments.measure.engine_relation import RelationTable
-from cpi_experiments.measure.opening import open_data
+from cpi_experiments.measure.engines.opening import open_data
+from cpi_experiments.measure.engines.relation import RelationTable
 
 FRAME = pd.DataFrame(
     {

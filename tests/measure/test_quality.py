@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from cpi_experiments.catalog.contract import Contract, Limits, Range
 from cpi_experiments.errors import CatalogError, DataError
 from cpi_experiments.measure.engine import Tables
-from cpi_experiments.measure.quality import check_data, check_join, check_table, kept_rows_sql
-from cpi_experiments.measure.quality_clock import clock_changes
+from cpi_experiments.measure.quality.checks import check_data, check_join, check_table, kept_rows_sql
+from cpi_experiments.measure.quality.clock import clock_changes
 
 N = 200
 RNG = np.random.default_rng(20260401)

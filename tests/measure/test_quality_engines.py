@@ -12,12 +12,12 @@ import pytest
 from sqlglot import exp
 
 from cpi_experiments.catalog.contract import Contract, Limits, Range
-from cpi_experiments.measure import engine_rules
 from cpi_experiments.measure.engine import Tables
-from cpi_experiments.measure.engine_spark import SparkTables
-from cpi_experiments.measure.quality import check_data, check_join, check_table
-from cpi_experiments.measure.quality_rows import kept_rows_sql
-from cpi_experiments.measure.quarantine import quarantine
+from cpi_experiments.measure.engines import rules as engine_rules
+from cpi_experiments.measure.engines.spark import SparkTables
+from cpi_experiments.measure.quality.checks import check_data, check_join, check_table
+from cpi_experiments.measure.quality.quarantine import quarantine
+from cpi_experiments.measure.quality.rows import kept_rows_sql
 
 N = 300
 CONTRACT = Contract(

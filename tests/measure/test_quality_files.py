@@ -9,9 +9,9 @@ import pytest
 from cpi_experiments.catalog.contract import Contract
 from cpi_experiments.errors import DataError
 from cpi_experiments.measure.engine import Tables, read_columns
-from cpi_experiments.measure.engine_write import write_parquet
-from cpi_experiments.measure.quality import check_data
-from cpi_experiments.measure.quality_files import check_files, check_unchanged
+from cpi_experiments.measure.engines.write import write_parquet
+from cpi_experiments.measure.quality.checks import check_data
+from cpi_experiments.measure.quality.files import check_files, check_unchanged
 
 N = 100
 RNG = np.random.default_rng(7)

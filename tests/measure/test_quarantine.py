@@ -10,9 +10,9 @@ import pytest
 from cpi_experiments.catalog.contract import Contract, Limits, Range
 from cpi_experiments.errors import DataError
 from cpi_experiments.measure.engine import Tables
-from cpi_experiments.measure.quality import check_data, check_join
-from cpi_experiments.measure.quality_files import check_files
-from cpi_experiments.measure.quarantine import quarantine, write_quarantine
+from cpi_experiments.measure.quality.checks import check_data, check_join
+from cpi_experiments.measure.quality.files import check_files
+from cpi_experiments.measure.quality.quarantine import quarantine, write_quarantine
 
 SALT = "a secret of this quarter"
 DATA = pd.DataFrame(

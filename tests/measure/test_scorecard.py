@@ -22,8 +22,8 @@ from cpi_experiments.catalog.entities import (
     Target,
 )
 from cpi_experiments.errors import CatalogError, DataError, EstimationError
-from cpi_experiments.measure.score_periods import period_name
-from cpi_experiments.measure.scorecard import scorecard
+from cpi_experiments.measure.scores.periods import period_name
+from cpi_experiments.measure.scores.scorecard import scorecard
 from cpi_experiments.measure.unit_periods import Panel
 from cpi_experiments.stats.goal_track import Side, Track
 from cpi_experiments.units import Direction, Increment

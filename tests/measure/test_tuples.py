@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cpi_experiments.errors import DataError
-from cpi_experiments.measure.tuples import gather_tuples
+from cpi_experiments.measure.moments.tuples import gather_tuples
 from cpi_experiments.stats.quantiles import quantile_of_counts
 
 

@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cpi_experiments.measure import gather_cells as gather_cells_module
 from cpi_experiments.measure.engine import Tables
-from cpi_experiments.measure.engine_dialect import translate
-from cpi_experiments.measure.engine_spark import SparkTables
-from cpi_experiments.measure.engine_warehouse import Warehouse
-from cpi_experiments.measure.gather_cells import gather_cells
-from cpi_experiments.measure.gather_scores import Survivor, clustered_errors
-from cpi_experiments.measure.gather_within import fit_within
+from cpi_experiments.measure.engines.dialect import translate
+from cpi_experiments.measure.engines.spark import SparkTables
+from cpi_experiments.measure.engines.warehouse import Warehouse
+from cpi_experiments.measure.moments import cells as gather_cells_module
+from cpi_experiments.measure.moments.cells import gather_cells
+from cpi_experiments.measure.moments.scores import Survivor, clustered_errors
+from cpi_experiments.measure.moments.within import fit_within
 from cpi_experiments.observational.association import association
 from cpi_experiments.observational.screen import screen
 from cpi_experiments.stats.screening import slopes_of

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from cpi_experiments.errors import CpiError
-from cpi_experiments.measure import gather_cells, gather_scores
+from cpi_experiments.measure.moments import cells as gather_cells
+from cpi_experiments.measure.moments import scores as gather_scores
 from cpi_experiments.observational import screen as module
 from cpi_experiments.observational.association import association
 from cpi_experiments.observational.screen import screen

@@ -10,7 +10,7 @@ import pandas as pd
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from cpi_experiments.measure.gather import gather
+from cpi_experiments.measure.moments.gather import gather
 from cpi_experiments.stats.moments import Moments, add_moments, moments_of
 
 laws = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

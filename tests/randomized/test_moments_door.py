@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from cpi_experiments.errors import CpiError, DataError, DesignError
-from cpi_experiments.measure.gather import gather
+from cpi_experiments.measure.moments.gather import gather
 from cpi_experiments.randomized import trial_moments
 from cpi_experiments.randomized.cases import complete
 from cpi_experiments.randomized.compare import compare

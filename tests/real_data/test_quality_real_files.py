@@ -10,9 +10,9 @@ import pytest
 
 from cpi_experiments.catalog.contract import Contract, Limits, Range
 from cpi_experiments.measure.engine import Tables
-from cpi_experiments.measure.quality import check_data, check_join, check_table
-from cpi_experiments.measure.quality_files import check_files
-from cpi_experiments.measure.quarantine import quarantine
+from cpi_experiments.measure.quality.checks import check_data, check_join, check_table
+from cpi_experiments.measure.quality.files import check_files
+from cpi_experiments.measure.quality.quarantine import quarantine
 
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cpi_experiments.catalog.entities import KPI, Catalog, Measure, Target
-from cpi_experiments.measure.scorecard import scorecard
+from cpi_experiments.measure.scores.scorecard import scorecard
 from cpi_experiments.measure.unit_periods import Panel
 from cpi_experiments.report.scorecard_rows import scorecard_rows
 from cpi_experiments.stats.goal_track import Track

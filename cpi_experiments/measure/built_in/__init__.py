@@ -1,0 +1,1 @@
+"""Built-in indicators: level and interval by group."""

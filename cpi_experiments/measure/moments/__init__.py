@@ -1,0 +1,1 @@
+"""Moments: one scan for the sums that estimates derive from."""

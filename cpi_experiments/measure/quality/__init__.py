@@ -1,0 +1,1 @@
+"""Quality gates: tables against their contracts, and what looks wrong without one."""

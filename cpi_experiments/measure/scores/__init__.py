@@ -1,0 +1,1 @@
+"""Where indicators stand, and what customers and churn are worth."""
