@@ -14,12 +14,25 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 COVERAGE = ("--cov", "--cov-report=term")
+TESTED = ("-m", "not slow and not postgres", "tests", "cpi_experiments")
 STEPS = {
     "lint": [["ruff", "check", "."], ["ruff", "format", "--check", "."]],
     "types": [["mypy"]],
     "floors": [["lint-imports"]],
     "tests": [
-        ["pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not slow and not postgres", *COVERAGE, "tests", "cpi_experiments"]
+        [
+            "pytest",
+            "-q",
+            "-n",
+            "2",
+            "--dist",
+            "loadfile",
+            "-m",
+            "not slow and not postgres",
+            *COVERAGE,
+            "tests",
+            "cpi_experiments",
+        ]
     ],
     "notebooks": [["pytest", "-q", "--nbmake", "--nbmake-timeout=300", "-p", "no:cacheprovider", "notebooks"]],
 }

@@ -10,7 +10,8 @@ from cpi_experiments.measure.engine import Tables
 from cpi_experiments.measure.engines import batches as engine_batches
 from cpi_experiments.measure.engines.batches import stream_batches
 from cpi_experiments.measure.moments import wide as gather_wide
-from cpi_experiments.measure.moments.gather import describe_columns, gather_table
+from cpi_experiments.measure.moments.columns import describe_columns
+from cpi_experiments.measure.moments.gather import gather_table
 from cpi_experiments.stats.one_blas_thread import blas_threads, one_blas_thread
 
 

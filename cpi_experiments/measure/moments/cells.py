@@ -16,7 +16,8 @@ import numpy as np
 from cpi_experiments.errors import DataError
 from cpi_experiments.measure.engine import quote
 from cpi_experiments.measure.engines.batches import can_stream
-from cpi_experiments.measure.moments.gather import Column, describe_columns, gather_table
+from cpi_experiments.measure.moments.columns import Column, describe_columns
+from cpi_experiments.measure.moments.gather import gather_table
 from cpi_experiments.measure.moments.wide import stream_groups
 from cpi_experiments.stats.exact_sums import as_floats, codes_of
 from cpi_experiments.stats.moments import Moments, origin_of

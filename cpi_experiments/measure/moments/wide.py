@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cpi_experiments.measure.engines.source import Engine
-    from cpi_experiments.measure.moments.gather import Column
+    from cpi_experiments.measure.moments.columns import Column
 
 Array = np.ndarray
 
@@ -39,7 +39,7 @@ def gather_wide(engine: Engine, table: str, columns: Sequence[Column], *, by: Se
     engine : Engine
     table : str
     columns : sequence of Column
-        As `cpi_experiments.measure.moments.gather.describe_columns` returns them.
+        As `cpi_experiments.measure.moments.columns.describe_columns` returns them.
     by : sequence of str
         Keys of the cells.
 
@@ -53,7 +53,7 @@ def gather_wide(engine: Engine, table: str, columns: Sequence[Column], *, by: Se
     Examples
     --------
     >>> import pandas as pd
-    >>> from cpi_experiments.measure.moments.gather import describe_columns
+    >>> from cpi_experiments.measure.moments.columns import describe_columns
     >>> frame = pd.DataFrame({"arm": ["a", "b", "b"], "won": [0, 1, 1], "hours": [3.0, 2.0, None]})
     >>> with Tables({"t": frame}) as tables:
     ...     columns = describe_columns(tables, "t", ["won", "hours"], caps={}, scales={}, origins={})

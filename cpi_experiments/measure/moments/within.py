@@ -18,7 +18,7 @@ from cpi_experiments.measure.columns import LARGEST, missing
 from cpi_experiments.measure.engine import Tables, quote
 from cpi_experiments.measure.engines.batches import can_stream, stream_batches
 from cpi_experiments.measure.engines.source import Engine
-from cpi_experiments.measure.moments.gather import Column, describe_columns
+from cpi_experiments.measure.moments.columns import Column, describe_columns
 from cpi_experiments.stats.one_blas_thread import one_blas_thread
 from cpi_experiments.stats.regression import Regression
 from cpi_experiments.stats.within_moments import (
