@@ -291,6 +291,7 @@ class Study:
             hypotheses=[r.hypothesis for r in registrations(self.ledger).values()],
             losses=(*(loss for report in self._gate for loss in report.losses), *(panel.losses if panel else ())),
             alarms=[*(alarm for report in self._gate for alarm in report.alarms), *alarms],
+            scorecard=None if panel is None else self.scorecard(panel, as_of=when.last),
             in_flight=[self._in_flight(plan) for plan in self.running(when.last)],
         )
 

@@ -15,6 +15,7 @@ from cpi_experiments.report.amounts import tidy
 from cpi_experiments.report.appendix import all_estimates, link_page, running_tests
 from cpi_experiments.report.charter_rows import assign_sentence, charter_rows
 from cpi_experiments.report.quality_rows import check_rows, dropped_rows
+from cpi_experiments.report.scorecard_rows import ScoreTableRow, scorecard_rows
 from cpi_experiments.report.sections import (
     CharterRow,
     CheckRow,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from cpi_experiments.catalog.entities import Catalog
     from cpi_experiments.estimate import Link
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
+    from cpi_experiments.measure.scores.rows import Scorecard
 
 __all__ = ["InFlight", "Review", "build_review"]
 
@@ -69,6 +71,8 @@ class Review(Displayed):
         The four verdicts counted; what is proven, can be assigned, stopped, must be decided.
     map_cpis, map_kpis, edges
         Link map: ids with labels, and the hypotheses between them.
+    score_lines, scores, score_notes
+        Where every indicator stands.
     verdicts, forest, charter, in_flight
     checks, dropped, alarms
         Can we trust the numbers.
@@ -92,6 +96,9 @@ class Review(Displayed):
     forest_title: str
     forest_axis: str
     forest: tuple[ForestRow, ...]
+    score_lines: tuple[str, ...]
+    scores: tuple[ScoreTableRow, ...]
+    score_notes: tuple[str, ...]
     charter: tuple[CharterRow, ...]
     in_flight: tuple[FlightRow, ...]
     checks_line: str
@@ -148,6 +155,7 @@ def build_review(  # noqa: PLR0913 - a door: everything a quarter consists of, k
     losses: Sequence[tuple[str, str, int]] = (),
     alarms: Sequence[str] = (),
     in_flight: Sequence[InFlight] = (),
+    scorecard: Scorecard | None = None,
 ) -> Review:
     """Word and round everything that a quarter has to say.
 
@@ -167,6 +175,8 @@ def build_review(  # noqa: PLR0913 - a door: everything a quarter consists of, k
         Sentences that leaders must read.
     in_flight : sequence of InFlight
         Running experiments; no effects.
+    scorecard : Scorecard, optional
+        Where every indicator stands at the end of the quarter.
 
     Raises
     ------
@@ -200,6 +210,9 @@ def build_review(  # noqa: PLR0913 - a door: everything a quarter consists of, k
         forest_title=past_sentence(judged),
         forest_axis=wording.forest_axis(tuple(flipped)),
         forest=tuple(forest_row(one) for one in judged),
+        score_lines=tuple(tidy(line) for line in scorecard.headline) if scorecard else (),
+        scores=scorecard_rows(scorecard) if scorecard else (),
+        score_notes=tuple(tidy(line) for line in scorecard.notes) if scorecard else (),
         charter=owners,
         in_flight=flights,
         checks_line=_checks_line(checks),

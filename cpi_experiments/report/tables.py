@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cpi_experiments.report.review import Review
+    from cpi_experiments.report.scorecard_rows import ScoreTableRow
     from cpi_experiments.report.sections import CharterRow, VerdictRow
 
 #: Raised when a field of ``review.json`` changes its meaning or goes away.
@@ -73,16 +74,18 @@ def write_csv(rows: Sequence[Mapping[str, Any]], path: Path | str) -> Path:
     return write_whole(buffer.getvalue().encode("utf-8"), Path(path))
 
 
-def _as_mapping(row: VerdictRow | CharterRow) -> dict[str, Any]:
+def _as_mapping(row: VerdictRow | CharterRow | ScoreTableRow) -> dict[str, Any]:
     return {field.name: getattr(row, field.name) for field in fields(row) if field.name not in ("symbol", "digits")}
 
 
 def write_tables(review: Review, folder: Path | str) -> tuple[Path, ...]:
-    """Write ``verdicts.csv`` and ``charter.csv`` and return their paths."""
+    """Write ``verdicts.csv``, ``charter.csv`` and, if indicators were measured, ``scorecard.csv``; return the paths."""
     home = Path(folder)
-    return (
-        write_csv([_as_mapping(row) for row in review.verdicts], home / "verdicts.csv"),
-        write_csv([_as_mapping(row) for row in review.charter], home / "charter.csv"),
+    tables = {"verdicts.csv": review.verdicts, "charter.csv": review.charter, "scorecard.csv": review.scores}
+    return tuple(
+        write_csv([_as_mapping(row) for row in rows], home / name)
+        for name, rows in tables.items()
+        if rows or name != "scorecard.csv"
     )
 
 

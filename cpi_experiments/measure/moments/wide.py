@@ -6,6 +6,7 @@ products stay below 2**53; whoever calls this looks at that.
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -137,17 +138,28 @@ def stream_groups(
     if groups > most:
         return None
     buffer = np.ones((1 + len(columns), BATCH))
-    # infinite values make products that are no numbers: whoever asked looks at the sums, once
-    with one_blas_thread(), np.errstate(invalid="ignore", over="ignore"):
+    done: Future[bool] | None = None
+    # one batch is summed while the engine makes the next; their order stays, and with it every digit
+    with one_blas_thread(), ThreadPoolExecutor(1) as beside:
         for code, *batch in stream_batches(engine, sql, rows=BATCH):
-            for start in range(0, len(code), BATCH):
-                part = slice(start, start + BATCH)
-                order = np.argsort(code[part], kind="stable")
-                for column, out in zip(batch, buffer[1:], strict=True):
-                    np.take(column[part], order, out=out[: len(order)], mode="clip")
-                if not _add_groups(code[part], buffer, add):
-                    return None
-    return labels
+            if done is not None and not done.result():
+                return None
+            done = beside.submit(_add_batch, code, batch, buffer, add)
+    return labels if done is None or done.result() else None
+
+
+def _add_batch(code: Array, batch: Sequence[Array], buffer: Array, add: Callable[[int, Array], bool]) -> bool:
+    """Hand over a batch in parts that fit the buffer; whether the scan goes on."""
+    # infinite values make products that are no numbers: whoever asked looks at the sums, once
+    with np.errstate(invalid="ignore", over="ignore"):
+        for start in range(0, len(code), BATCH):
+            part = slice(start, start + BATCH)
+            order = np.argsort(code[part], kind="stable")
+            for column, out in zip(batch, buffer[1:], strict=True):
+                np.take(column[part], order, out=out[: len(order)], mode="clip")
+            if not _add_groups(code[part], buffer, add):
+                return False
+    return True
 
 
 def _add_groups(code: Array, buffer: Array, add: Callable[[int, Array], bool]) -> bool:
