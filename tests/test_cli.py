@@ -19,7 +19,7 @@ from cpi_experiments.errors import DataError
 
 pytestmark = pytest.mark.xdist_group("demo")
 
-FILES = {"review.html", "review.json", "verdicts.csv", "charter.csv", "truth.csv", "company"}
+FILES = {"review.html", "review.json", "verdicts.csv", "charter.csv", "scorecard.csv", "truth.csv", "company"}
 PICTURES = {"forest.svg", "forest.png", "link_map.svg", "link_map.png"}
 UNTRUE = {"null", "trivial", "confounded", "harmful"}
 

@@ -96,10 +96,14 @@ def test_the_review_says_where_every_indicator_stands(cpi, write_shop, tmp_path)
 
 
 def test_a_target_runs_since_the_day_that_it_names(write_shop):
-    target = ("catalog/shop.yaml", "due: 2027-06-30", "since: 2026-06-30, due: 2027-06-30")
-    with Study.open(write_shop()) as study:
-        unsaid = study.scorecard(study.measure(as_of=JUNE), as_of=JUNE)
-    with Study.open(write_shop(target, folder="dated")) as study:
-        said = study.scorecard(study.measure(as_of=JUNE), as_of=JUNE)
-    assert any("since" in note for note in unsaid.notes)
-    assert {row.goal.state.value for row in said.rows} != {row.goal.state.value for row in unsaid.rows}
+    def state(*replacements, folder):
+        with Study.open(write_shop(*replacements, folder=folder)) as study:
+            card = study.scorecard(study.measure(as_of=JUNE), as_of=JUNE)
+        return card.row("win_rate").goal
+
+    def dated(day):
+        return ("catalog/shop.yaml", "due: 2027-06-30", f"since: {day}, due: 2027-06-30")
+
+    early, late = state(dated("2025-06-30"), folder="early"), state(dated("2026-12-31"), folder="late")
+    assert late.expected == pytest.approx(0.20)  # the line has not begun: the baseline
+    assert 0.21 < early.expected < 0.23

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpi_experiments.errors import EstimationError
+from cpi_experiments.stats.proportions import score_interval
 from cpi_experiments.stats.student import interval, quantile, satterthwaite
 
 if TYPE_CHECKING:
@@ -205,9 +206,8 @@ def share_ends(
     if spread > 0 and std_error > 0:
         units = spread / std_error**2 * n_clusters / (n_clusters - 1)
     z = quantile(0.5 + confidence_level / 2, df)
-    centre = (share + z * z / (2 * units)) / (1 + z * z / units)
-    half = z / (1 + z * z / units) * math.sqrt(spread / units + z * z / (4 * units * units))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
+    low, high = score_interval(np.array(share), np.array(units), np.array(z))
+    return float(low), float(high)
 
 
 def change_ends(change: MeanChange, now: tuple[float, float, float], before: tuple[float, float, float]) -> Interval:

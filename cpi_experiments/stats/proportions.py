@@ -45,7 +45,7 @@ def wilson(successes: Floats, n: Floats, *, confidence_level: float = 0.95) -> t
             "a share needs trials above zero and between 0 and all hits", advice="Leave empty groups out."
         )
     critical = np.asarray(special.ndtri(0.5 + confidence_level / 2))
-    return _score_interval(hits / trials, trials, critical)
+    return score_interval(hits / trials, trials, critical)
 
 
 def clustered_wilson(
@@ -84,7 +84,7 @@ def clustered_wilson(
     """
     effective = effective_trials(share, n, variance=variance, clusters=clusters)
     df = np.maximum(np.asarray(clusters, dtype=float) - 1, 1.0)
-    low, high = _score_interval(share, effective, np.asarray(special.stdtrit(df, 0.5 + confidence_level / 2)))
+    low, high = score_interval(share, effective, np.asarray(special.stdtrit(df, 0.5 + confidence_level / 2)))
     alone = np.asarray(clusters) < 2
     return np.where(alone, np.nan, low), np.where(alone, np.nan, high)
 
@@ -109,7 +109,22 @@ def effective_trials(share: Floats, n: Floats, *, variance: Floats, clusters: Fl
     return np.asarray(np.minimum(shrunk, n))
 
 
-def _score_interval(share: Floats, n: Floats, critical: Floats) -> tuple[Floats, Floats]:
+def score_interval(share: Floats, n: Floats, critical: Floats) -> tuple[Floats, Floats]:
+    """Wilson's interval for a given critical value.
+
+    Parameters
+    ----------
+    share : array, shape (k,)
+    n : array, shape (k,)
+        Trials, perhaps effective ones.
+    critical : array, shape (k,)
+        Quantile of the normal or of Student's t.
+
+    Examples
+    --------
+    >>> [round(float(end), 4) for end in score_interval(np.array(0.5), np.array(10.0), np.array(1.96))]
+    [0.2366, 0.7634]
+    """
     squared = np.square(critical) / n
     centre = (share + squared / 2) / (1 + squared)
     half = np.sqrt(squared) * np.sqrt(share * (1 - share) + squared / 4) / (1 + squared)
