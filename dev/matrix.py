@@ -37,7 +37,15 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "matrix.md"
 TESTS = ("pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not slow and not postgres", "tests", "cpi_experiments")
 SPARK = ("pytest", "-q", "-rs", "tests/measure/test_engine_spark.py")
-POSTGRES = ("pytest", "-q", "-rs", "-m", "postgres", "tests/measure/test_engine_warehouse.py")
+POSTGRES = (
+    "pytest",
+    "-q",
+    "-rs",
+    "-m",
+    "postgres",
+    "tests/measure/test_engine_warehouse.py",
+    "tests/measure/test_within_engines.py",
+)
 SLOW = ("pytest", "-q", "-m", "slow", "tests", "cpi_experiments")
 DOCS = ("mkdocs", "build", "--strict", "--site-dir", "{folder}/site")
 SHOWN = ("numpy", "scipy", "pandas", "duckdb", "statsmodels", "pydantic", "pyspark", "psycopg", "mkdocs-material")

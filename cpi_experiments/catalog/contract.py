@@ -234,7 +234,26 @@ def check_contract(contract: Contract, *, where: str) -> None:
     CatalogError
         With every finding.
     """
-    raise_all(errors_of(contract, lambda *_: where))
+    raise_all(_mistyped(contract, where) or errors_of(contract, lambda *_: where))
+
+
+def _mistyped(contract: Contract, where: str) -> list[CpiError]:
+    """Find values of a contract made in Python that the YAML loader would refuse, such as unknown words."""
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415 - only contracts made in Python need it
+
+    said = {each.name: getattr(contract, each.name) for each in fields(contract)}
+    try:
+        TypeAdapter(Contract).validate_python(said)
+    except ValidationError as error:
+        return [
+            CatalogError(
+                f"`{'.'.join(map(str, problem['loc']))}` of the contract: {problem['msg'].lower()}",
+                where=where,
+                advice="See Contract for what each part takes.",
+            )
+            for problem in error.errors()
+        ]
+    return []
 
 
 def _wrong_words(contract: Contract) -> list[Problem]:

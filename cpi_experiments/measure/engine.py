@@ -192,7 +192,7 @@ class Tables:
             self._columns[every] = self.columns(table)
         sql = select(every)
         self._run(f"CREATE OR REPLACE TEMP VIEW {quote(table)} AS {sql}")
-        self._restricted[table] = sql
+        self._restricted[table] = sql.replace(every, "cpi_all")
         self._repeats.pop(table, None)
         if repeats_are_events:
             self._repeats[table] = 0

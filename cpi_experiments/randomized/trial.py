@@ -100,6 +100,12 @@ def read_trial(  # noqa: PLR0913 - the roles of columns, each named
             f"column {arm!r} is the arm and cannot be an outcome or a covariate too", advice="Name each column once."
         )
     strata_names = names_of(strata)
+    for name in (*([cluster] if cluster else []), *strata_names):
+        if name in numbers:
+            raise DataError(
+                f"column {name!r} groups the rows and cannot be an outcome or a covariate too",
+                advice="Name each column once.",
+            )
     by = [*([cluster] if cluster else []), *strata_names]
     moments, counts = moments_of_trial(data, list(dict.fromkeys(numbers)), arm=arm, by=by, pairs=pairs, unit=unit)
     code, labels = _arms(labels_of(moments, arm), arm=arm, control=control, allocation=allocation)

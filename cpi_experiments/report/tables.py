@@ -81,7 +81,11 @@ def _as_mapping(row: VerdictRow | CharterRow | ScoreTableRow) -> dict[str, Any]:
 def write_tables(review: Review, folder: Path | str) -> tuple[Path, ...]:
     """Write ``verdicts.csv``, ``charter.csv`` and, if indicators were measured, ``scorecard.csv``; return the paths."""
     home = Path(folder)
-    tables = {"verdicts.csv": review.verdicts, "charter.csv": review.charter, "scorecard.csv": review.scores}
+    tables: dict[str, Sequence[VerdictRow | CharterRow | ScoreTableRow]] = {
+        "verdicts.csv": review.verdicts,
+        "charter.csv": review.charter,
+        "scorecard.csv": review.scores,
+    }
     return tuple(
         write_csv([_as_mapping(row) for row in rows], home / name)
         for name, rows in tables.items()

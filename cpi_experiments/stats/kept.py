@@ -64,8 +64,13 @@ def kept_by_less_churn(churn: float, *, reduction: float, periods: int, discount
         raise EstimationError(
             f"reduction {reduction:g} is not a share above 0, up to 1", advice="Write 0.2 for a fifth less."
         )
-    if periods < 1 or not discount > -1:
-        raise EstimationError(f"{periods} periods at a discount of {discount:g} are no horizon", advice="1 or more.")
+    if periods != int(periods) or not 0 <= discount < 1:
+        raise EstimationError(
+            f"{periods:g} periods at a discount of {discount:g}",
+            advice="Periods are whole; a discount is a share, such as 0.01 for 1 % per period.",
+        )
+    if periods < 1:
+        raise EstimationError(f"{periods} periods are no horizon", advice="1 or more.")
     t = np.arange(1, periods + 1)
     left, lower = 1 - churn, 1 - churn * (1 - reduction)
     gained = lower**t - left**t

@@ -77,7 +77,7 @@ def projected_value(
             f"{n} customers with {watched:g} periods that have a next one are too few for a projection",
             advice="Give at least two complete periods and two customers.",
         )
-    if discount < 0 or not math.isfinite(discount):
+    if not 0 <= discount < 1:
         raise EstimationError(f"discount {discount:g} is not a rate from 0", advice="Write 0.01 for 1 % per period.")
     m, r = margin_sum / active, kept / watched
     if r >= 1 + discount:

@@ -80,6 +80,10 @@ class Moments:
     scale: Array
     whole: Array
 
+    def __repr__(self) -> str:
+        keys = f" by {', '.join(self.keys)}" if self.keys else ""
+        return f"Moments of {', '.join(self.columns)}{keys}: {len(self):,} cells, {int(self.n.sum()):,} rows"
+
     def __len__(self) -> int:
         """Cells."""
         return len(self.n)
@@ -156,7 +160,8 @@ class Moments:
         """
         chosen = np.ones(len(self), dtype=bool)
         for name, label in labels.items():
-            found = self.key(name) == label
+            key = self.key(name)
+            found = key != key if label is None and key.dtype.kind == "f" else key == label  # noqa: PLR0124 - NaN
             if not np.any(found):
                 known = ", ".join(dict.fromkeys(str(each) for each in self.keys[name][:1000]))
                 raise DataError(f"no cell has {name} = {label!r}", advice=f"Found: {known[:300]}.")
@@ -357,6 +362,9 @@ def pairs_of(columns: Sequence[str], pairs: Sequence[tuple[str, str]] | None) ->
     if pairs is None:
         return tuple((i, j) for i in range(len(columns)) for j in range(i, len(columns)))
     place = {name: at for at, name in enumerate(columns)}
+    for pair in pairs:
+        if isinstance(pair, str) or len(pair) != 2 or any(name not in place for name in pair):
+            raise DataError(f"{pair!r} is not a pair of gathered columns", advice=f"Columns: {', '.join(columns)}.")
     ordered = {(min(place[a], place[b]), max(place[a], place[b])) for a, b in pairs}
     return tuple(sorted(ordered))
 

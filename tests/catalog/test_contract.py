@@ -122,3 +122,20 @@ def test_every_column_that_is_named_is_known_with_its_place():
     said = "contract: key, entity, same_as, required_when, not_all_zero, rates, orderings, public"
     assert " ".join(str(contract).split()) == said
     assert str(Contract()) == "contract: nothing is required"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kinds": {"a": "nummer"}},
+        {"units": {"r": "frction"}},
+        {"repeated_rows": "copy"},
+        {"gap_times": "foo"},
+        {"key": "order_id"},
+        {"ranges": {"a": (0, 100)}},
+    ],
+    ids=str,
+)
+def test_a_word_that_nobody_knows_is_refused_in_python_too(wrong):
+    with pytest.raises(CatalogError, match=next(iter(wrong))):
+        check_contract(Contract(**wrong), where="contract")

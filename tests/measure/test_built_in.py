@@ -296,9 +296,13 @@ def test_one_customer_is_no_sample():
 def test_labels_may_be_numbers_truths_and_times():
     times = pd.to_datetime(["2026-01-01", "2026-01-01 06:00", None, "2026-01-01"], format="ISO8601")
     frame = pd.DataFrame(
-        {"n": [1.0, 2.5, np.nan, 1.0], "yes": [True, False, None, True], "at": times, "v": [1, 2, 3, 5]}
+        {"size": [1.0, 2.5, np.nan, 1.0], "yes": [True, False, None, True], "at": times, "v": [1, 2, 3, 5]}
     )
-    for by, keys in {"n": [1, 2.5], "yes": [False, True], "at": ["2026-01-01", "2026-01-01T06:00:00.000000"]}.items():
+    for by, keys in {
+        "size": [1, 2.5],
+        "yes": [False, True],
+        "at": ["2026-01-01", "2026-01-01T06:00:00.000000"],
+    }.items():
         got = indicator(frame, "csat", value="v", by=by)
         assert [level.group[by] for level in got] == keys
         assert sorted(level.value for level in got) == [2.0, 3.0]

@@ -151,3 +151,61 @@ def test_exports_that_would_name_people_are_refused(tmp_path, smallest, by, text
     with pytest.raises(DataError, match=text):
         export_moments(found, tmp_path / "out.npz", smallest=smallest)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_percentile_cannot_cap_file_by_file(tmp_path):
+    trial(100).to_csv(tmp_path / "week_1.csv", index=False)
+    with pytest.raises(DataError, match="would differ from file to file"):
+        gather_files(tmp_path / "*.csv", ["revenue"], store=tmp_path / "moments", caps={"revenue": "p90"})
+
+
+def test_a_bare_array_and_a_folder_are_no_files_of_moments(tmp_path):
+    with (tmp_path / "bare.npz").open("wb") as stream:
+        np.save(stream, np.arange(3))
+    with pytest.raises(DataError, match=r"bare\.npz"):
+        load_moments(tmp_path / "bare.npz")
+    with pytest.raises(DataError, match="is a folder"):
+        save_moments(gather(trial(60), ["won"]), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [({"columns": "won"}, "are lists"), ({"pairs": [("won", "zz")]}, "zz"), ({"pairs": ["won"]}, "not a pair")],
+)
+def test_what_cannot_be_gathered_is_said(change, text):
+    with pytest.raises(DataError, match=text):
+        gather(trial(60), **{"columns": ["won"], **change})
+
+
+def test_moments_print_in_one_line():
+    assert repr(gather(trial(60), ["won"], by=["arm"])) == "Moments of won by arm: 2 cells, 60 rows"
+
+
+def test_files_whose_labels_have_other_types_are_not_added_up(tmp_path):
+    pd.DataFrame({"cl": [1, 2, 1], "won": [0, 1, 1]}).to_csv(tmp_path / "week_1.csv", index=False)
+    pd.DataFrame({"cl": [1, 2, "z9"], "won": [0, 1, 1]}).to_csv(tmp_path / "week_2.csv", index=False)
+    with pytest.raises(DataError, match=r"column 'cl' is BIGINT in week_1\.csv and VARCHAR in week_2\.csv"):
+        gather_files(tmp_path / "*.csv", ["won"], by=["cl"], store=tmp_path / "moments")
+
+
+@pytest.mark.parametrize(
+    ("values", "scales", "text"),
+    [
+        ([1e-6, 2e-6], {"x": 100}, "is not whole"),
+        ([2**60, 2**60 + 1], None, "beyond 2"),
+        ([1.0, 2.0], {"x": 0}, "scale 0"),
+    ],
+)
+def test_numbers_that_would_be_rounded_away_are_refused(values, scales, text):
+    with pytest.raises(DataError, match=text):
+        gather(pd.DataFrame({"x": values}), ["x"], scales=scales)
+
+
+def test_large_money_may_lack_what_doubles_cannot_show():
+    found = gather(pd.DataFrame({"x": [1e12 + 0.01, 12.34]}), ["x"], scales={"x": 100})
+    assert found.means(["x"])[0, 0] == pytest.approx((1e12 + 0.01 + 12.34) / 2, rel=1e-15)
+
+
+def test_a_missing_label_is_found_again():
+    found = gather(pd.DataFrame({"k": [1.0, np.nan], "x": [1, 2]}), ["x"], by=["k"])
+    assert found.where({"k": None}).means(["x"]).tolist() == [[2.0]]

@@ -62,3 +62,9 @@ def test_a_factor_that_may_be_nothing_has_no_lower_end_above_zero():
     low, high = product_ends(2.0, (0.0, 3.0), 5.0, std_error=0.1)
     assert low == 0
     assert np.isfinite(high)
+
+
+@pytest.mark.parametrize(("periods", "discount"), [(2.5, 0.0), (12, 5.0), (12, -0.1)])
+def test_half_periods_and_percent_discounts_are_refused(periods, discount):
+    with pytest.raises(EstimationError, match="Periods are whole"):
+        kept_by_less_churn(0.03, reduction=0.2, periods=periods, discount=discount)

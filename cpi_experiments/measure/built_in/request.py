@@ -20,6 +20,20 @@ from cpi_experiments.units import check_unit, convert, parse_quantity
 if TYPE_CHECKING:
     from cpi_experiments.measure.engines.source import Engine
 
+#: Columns of a table of levels, which groups cannot be called.
+_TAKEN: Final = (
+    "kind",
+    "value",
+    "ci_low",
+    "ci_high",
+    "n",
+    "n_entities",
+    "dropped",
+    "better",
+    "unit",
+    "method",
+    "period",
+)
 _FLAGS_OR_HISTORIES: Final = ("retention", "churn", "repurchase")
 _STEPPED: Final = ("retention", "churn", "clv_projected")
 _WINDOWED: Final = ("repurchase", "clv_realised", "survival")
@@ -230,6 +244,9 @@ def read_rows(engine: Engine, table: str, request: Request) -> Rows:
         check_time(engine, table, request.at)
         _check_zone(engine, table, request)
         at = moment(engine, table, request.at, time_zone=request.time_zone)
+    taken = [name for name in request.by if name in _TAKEN or (name == "period" and request.has_period_groups)]
+    if taken:
+        raise DataError(f"groups cannot be called {taken[0]!r}", advice="Rename the column: a result has it.")
     by = {name: label_sql(engine, table, name) for name in request.by}
     if request.has_period_groups and not request.is_history:
         by["period"] = f"date_trunc('{request.period}', {at})"

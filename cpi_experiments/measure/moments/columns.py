@@ -12,6 +12,7 @@ import numpy as np
 from cpi_experiments.errors import DataError
 from cpi_experiments.measure.columns import numeric
 from cpi_experiments.measure.engine import quote
+from cpi_experiments.stats.exact_sums import EXACT
 from cpi_experiments.stats.moments import origin_of
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ Array = np.ndarray
 SAMPLE = 2000
 _WHOLE = re.compile(r"(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|BOOLEAN)")
 _PERCENTILE = re.compile(r"p(\d{2}(?:\.\d+)?)")
+_LONG = re.compile(r"U?(BIG|HUGE)INT")
+_LAST_PLACE = 9e-16
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 
 
@@ -42,7 +45,8 @@ class Column:
     scale : float
     origin : float
     rest : str
-        SQL of what ``scale * value`` lacks to a whole number, where that was declared and has to be checked.
+        SQL of what ``scale * value`` lacks to a whole number, where that was declared; 1 for a whole number that
+        doubles cannot hold; empty where nothing has to be checked.
     """
 
     name: str
@@ -138,7 +142,12 @@ def _column(
     whole = scale is not None or decimal is not None or _WHOLE.fullmatch(kind) is not None
     times = float(scale if scale is not None else 10 ** int(decimal.group(2)) if decimal else 1)
     numbers = np.asarray(sample, dtype=float)
-    rest = f"({value} * {times!r} - round({value} * {times!r}))" if scale is not None else ""
+    rest = f"CASE WHEN abs({value}) > {EXACT!r} THEN 1e0 ELSE 0e0 END" if _LONG.fullmatch(kind) else ""
+    if scale is not None:
+        if not (isinstance(scale, int) and scale > 0):
+            raise DataError(f"scale {scale} of column {name!r} is not a whole number above 0", advice="Such as 100.")
+        # what doubles cannot show of a large value is no rest: four units in its last place
+        rest = f"(abs({value} * {times!r} - round({value} * {times!r})) - abs({value} * {times!r}) * {_LAST_PLACE!r})"
     if cap is not None:
         above = f"{value} > {float(cap)!r} AND NOT isnan({value})"  # NaN is above every number to the engine
         value = f"CASE WHEN {above} THEN {float(cap)!r} ELSE {value} END"

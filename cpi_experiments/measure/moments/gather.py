@@ -28,8 +28,8 @@ Pair = tuple[str, str]
 
 #: Columns whose presence is marked in one whole number; engines hold those below 2**53 whatever their types.
 _BITS = 30
-#: A value may be this far from a whole number and still be one: 12.34 * 100 is not quite 1234.
-MOST_REST = 1e-3
+#: What 12.34 * 100 lacks to 1234 is less than this.
+MOST_REST = 1e-9
 _INTEGER = "DECIMAL(19, 0)"
 
 
@@ -80,6 +80,8 @@ def gather(
     >>> m.keys["arm"].tolist(), m.n.tolist(), m.present.tolist()
     (['a', 'a', 'b'], [1, 1, 1], [[True, True], [True, False], [True, True]])
     """
+    if isinstance(columns, str) or isinstance(by, str):
+        raise DataError("columns and by are lists", advice='Write gather(data, ["won"], by=["arm"]).')
     columns = list(dict.fromkeys(columns))
     for name in (set(caps or {}) | set(scales or {}) | set(origins or {})) - set(columns):
         raise DataError(f"column {name!r} has a cap, scale or origin but is not gathered", advice="Name it in columns.")
@@ -199,7 +201,7 @@ class _Plan:
             counted = ["count(*) AS n", f"count({together or '*'}) AS present"]
         sums = [f"{self._sum(f'v{i}', each.whole)} AS s{i}" for i, each in enumerate(self.columns)]
         products = [f"{self._product(i, j)} AS q{k}" for k, (i, j) in enumerate(self.pairs)]
-        worst = [f"max(abs(r{i})) AS r{i}" for i, each in enumerate(self.columns) if each.rest]
+        worst = [f"max(r{i}) AS r{i}" for i, each in enumerate(self.columns) if each.rest]
         worst += [f"max(abs(v{i})) AS m{i}" for i in self._unsquared if not self.exact]
         end = f" GROUP BY {', '.join(keys)}" if keys else ""
         return f"SELECT {', '.join([*keys, *counted, *sums, *products, *worst])} FROM ({rows}) AS cells{end}"  # noqa: S608 - quoted
@@ -225,6 +227,11 @@ class _Plan:
     def _check_scales(self, found: Mapping[str, Array]) -> None:
         for i, each in enumerate(self.columns):
             worst = float(np.nanmax(found[f"r{i}"].astype(float), initial=0)) if each.rest else 0.0
+            if worst > MOST_REST and each.scale == 1:
+                raise DataError(
+                    f"column {each.name!r} holds whole numbers beyond 2**53, which doubles cannot tell apart",
+                    advice="Are they ids? Otherwise subtract a common offset, or count in larger units.",
+                )
             if worst > MOST_REST:
                 raise DataError(
                     f"column {each.name!r} times {each.scale:g} is not whole: some value is {worst:.3g} off",

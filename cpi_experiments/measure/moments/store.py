@@ -14,6 +14,7 @@ import numpy as np
 
 from cpi_experiments.errors import DataError
 from cpi_experiments.estimate import digest_of
+from cpi_experiments.measure.engine import Tables
 from cpi_experiments.measure.engines.files import digest_of_files, find_files
 from cpi_experiments.measure.moments.gather import gather
 from cpi_experiments.stats.exact_sums import exact_objects
@@ -55,6 +56,8 @@ def save_moments(moments: Moments, path: Path | str) -> str:
     arrays = _as_arrays(moments)
     digest = _digest(arrays)
     path = Path(path)
+    if path.is_dir():
+        raise DataError("is a folder", where=str(path), advice="Name a file, such as trial.npz.")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, made = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".npz", dir=path.parent)
     try:
@@ -83,7 +86,7 @@ def load_moments(path: Path | str) -> Moments:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as opened:
             arrays = {name: opened[name] for name in opened.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):
+    except (TypeError, AttributeError, ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile):
         raise DataError("is not a file of moments", where=path.name, advice="Gather them again.") from None
     digest = str(arrays.pop("digest", ""))
     if "about" not in arrays or digest != _digest(arrays):
@@ -100,7 +103,7 @@ def gather_files(
     store: Path | str,
     by: Sequence[str] = (),
     pairs: Sequence[tuple[str, str]] | None = None,
-    caps: Mapping[str, float] | None = None,
+    caps: Mapping[str, float | str] | None = None,
     scales: Mapping[str, int] | None = None,
 ) -> Moments:
     """Gather the moments of many files, looking only at files that are new.
@@ -124,6 +127,12 @@ def gather_files(
     """
     asked = {"columns": list(columns), "by": list(by), "pairs": None if pairs is None else sorted(map(sorted, pairs)),
              "caps": dict(caps or {}), "scales": dict(scales or {})}  # fmt: skip
+    for name, cap in (caps or {}).items():
+        if isinstance(cap, str):
+            raise DataError(
+                f"cap {cap!r} of column {name!r} would differ from file to file",
+                advice="Give one number for all files.",
+            )
     recipe, folder = digest_of(asked)[:16], Path(store)
     found: dict[str, Path] = {}
     for file in find_files(files):
@@ -134,6 +143,7 @@ def gather_files(
                 advice="Every row may be counted once: remove the copy.",
             )
         found[content] = file
+    _check_kinds(list(found.values()), [*columns, *by])
     parts: list[Moments] = []
     for content, file in found.items():
         place = folder / f"{recipe}-{content[:32]}.npz"
@@ -143,6 +153,21 @@ def gather_files(
             save_moments(part, place)
         parts.append(load_moments(place))
     return add_moments(parts)
+
+
+def _check_kinds(files: Sequence[Path], columns: Sequence[str]) -> None:
+    """Refuse files in which a column has another type: 1 and '1' would be two labels."""
+    first: dict[str, str] = {}
+    for file in files:
+        with Tables({"data": file}) as tables:
+            kinds = {name: tables.type_of("data", name) for name in columns}
+        first = first or kinds
+        for name, kind in kinds.items():
+            if kind != first[name]:
+                raise DataError(
+                    f"column {name!r} is {first[name]} in {files[0].name} and {kind} in {file.name}",
+                    advice="Export all files with the same types; Parquet keeps them.",
+                )
 
 
 def export_moments(moments: Moments, path: Path | str, *, smallest: int = SMALLEST_CELL) -> int:

@@ -63,7 +63,7 @@ def gather_wide(engine: Engine, table: str, columns: Sequence[Column], *, by: Se
     (['a', 'b', 'b'], [1, 1, 1], [[True, True], [True, False], [True, True]])
     """
     p = len(columns)
-    if not can_stream(engine) or any(each.rest for each in columns):
+    if not can_stream(engine) or any(each.rest and each.scale != 1 for each in columns):
         return None
     most = max(1, MOST_BYTES // (8 * (p + 1) ** 2))
     cells: dict[tuple[int, bytes], Array] = {}

@@ -151,6 +151,10 @@ def _per_customer(data: Data, *, unit: str, at: str | None, columns: tuple[str, 
                 advice="Keep one row per customer, or name the time of a row as `at`.",
             )
         return tuple(_placed(each, codes, size) for each in values)
+    if table[at].dtype.kind not in "Mf":
+        raise DataError(
+            f"column {at!r} is text, not a time: the latest answer cannot be told", advice="Turn it into times first."
+        )
     order = np.argsort(table[at][keep], kind="stable")
     latest = [_placed(each[order], codes[order], size) for each in values[:2]]
     known = ~np.isnan(values[2])
