@@ -101,6 +101,17 @@ def columns_of_frame(data: Any, columns: Sequence[str], optional: Sequence[str])
     return {name: series_array(data[name], name) for name in wanted}
 
 
+def in_microseconds(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame whose times count microseconds; for the nanoseconds of pandas 2 DuckDB has no zones."""
+    fine = [name for name, kind in frame.dtypes.items() if str(kind).startswith("datetime64[ns")]
+    if not fine:
+        return frame
+    frame = frame.copy(deep=False)
+    for name in fine:
+        frame[name] = frame[name].dt.as_unit("us")
+    return frame
+
+
 def series_array(series: pd.Series[Any], name: str) -> Array:
     """Take one pandas column, whatever its dtype, without a copy where numpy already holds it.
 

@@ -18,6 +18,7 @@ from cpi_experiments.measure.arrays import (
     as_doubles,
     columns_of_frame,
     digest_of_frame,
+    in_microseconds,
     missing_column,
     plain_array,
     wanted_columns,
@@ -395,4 +396,4 @@ def _as_frame(source: Any, table: str) -> pd.DataFrame | dict[str, Array]:  # no
             advice="Give a path, DataFrame or DuckDB relation.",
         )
     check_names(list(source.columns), where=table)
-    return source
+    return in_microseconds(source)
