@@ -17,6 +17,20 @@ if TYPE_CHECKING:
 Array = np.ndarray
 
 _EXACT = 2**53  # whole numbers beyond it are not exact as doubles
+# DuckDB has no casts and no zones for nanoseconds, in which pandas 2 writes.
+_NANOSECONDS = {"TIMESTAMP_NS": "TIMESTAMP", "TIMESTAMPTZ_NS": "TIMESTAMP WITH TIME ZONE"}
+_AS_TEXT = ("ENUM", "UUID", "HUGEINT", "UHUGEINT")  # numpy has no array for these, or not an exact one
+
+
+def kind_seen(kind: str) -> str:
+    """Return the type in which a column of DuckDB is seen: what numpy can hold, and times that know zones.
+
+    Examples
+    --------
+    >>> kind_seen("TIMESTAMPTZ_NS"), kind_seen("HUGEINT"), kind_seen("DOUBLE")
+    ('TIMESTAMP WITH TIME ZONE', 'VARCHAR', 'DOUBLE')
+    """
+    return "VARCHAR" if kind.startswith(_AS_TEXT) else _NANOSECONDS.get(kind, kind)
 
 
 def digest_of_frame(frame: pd.DataFrame) -> str:
@@ -99,17 +113,6 @@ def columns_of_frame(data: Any, columns: Sequence[str], optional: Sequence[str])
         raise DataError(f"a {type(data).__name__} is not a table", advice="Give a DataFrame, a path or a relation.")
     wanted = wanted_columns(list(data.columns), columns, optional, where="data")
     return {name: series_array(data[name], name) for name in wanted}
-
-
-def in_microseconds(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose times count microseconds; for the nanoseconds of pandas 2 DuckDB has no zones."""
-    fine = [name for name, kind in frame.dtypes.items() if str(kind).startswith("datetime64[ns")]
-    if not fine:
-        return frame
-    frame = frame.copy(deep=False)
-    for name in fine:
-        frame[name] = frame[name].dt.as_unit("us")
-    return frame
 
 
 def series_array(series: pd.Series[Any], name: str) -> Array:

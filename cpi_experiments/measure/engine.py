@@ -18,7 +18,7 @@ from cpi_experiments.measure.arrays import (
     as_doubles,
     columns_of_frame,
     digest_of_frame,
-    in_microseconds,
+    kind_seen,
     missing_column,
     plain_array,
     wanted_columns,
@@ -47,7 +47,6 @@ Array = np.ndarray
 Data: TypeAlias = "pd.DataFrame | str | Path | duckdb.DuckDBPyRelation | WarehouseTable"
 
 _OLDEST = 2
-_AS_TEXT = ("ENUM", "UUID", "HUGEINT", "UHUGEINT")  # numpy has no array for these, or not an exact one
 
 
 def check_version(version: str) -> None:
@@ -153,7 +152,7 @@ class Tables:
             self._add(table, f"cpi_source_{position}")
 
     def _add(self, table: str, inner: str) -> None:
-        """Make the view of one table; types that numpy cannot hold become text."""
+        """Make the view of one table, each column in the type in which it is seen."""
         if table in self._frames:
             self._connection.register(inner, self._frames[table])
             scan = quote(inner)
@@ -161,12 +160,13 @@ class Tables:
             scan = scan_sql(self._connection, self._files[table])
         rows = self._run(f"DESCRIBE SELECT * FROM {scan}").fetchall()  # noqa: S608 - quoted
         check_names([row[0] for row in rows], where=table)
+        kinds = {name: kind_seen(kind) for name, kind, *_ in rows}
         listed = ", ".join(
-            f"CAST({quote(name)} AS VARCHAR) AS {quote(name)}" if kind.startswith(_AS_TEXT) else quote(name)
+            quote(name) if kinds[name] == kind else f"CAST({quote(name)} AS {kinds[name]}) AS {quote(name)}"
             for name, kind, *_ in rows
         )
         self._run(f"CREATE TEMP VIEW {quote(table)} AS SELECT {listed} FROM {scan}")  # noqa: S608 - quoted
-        self._columns[table] = {name: "VARCHAR" if kind.startswith(_AS_TEXT) else kind for name, kind, *_ in rows}
+        self._columns[table] = kinds
 
     def restrict(self, table: str, select: Callable[[str], str], *, repeats_are_events: bool = False) -> None:
         """Let only some rows of a table be seen from now on; its digest says so.
@@ -396,4 +396,4 @@ def _as_frame(source: Any, table: str) -> pd.DataFrame | dict[str, Array]:  # no
             advice="Give a path, DataFrame or DuckDB relation.",
         )
     check_names(list(source.columns), where=table)
-    return in_microseconds(source)
+    return source

@@ -606,3 +606,16 @@ def test_telco_total_charges_is_text_because_of_eleven_blanks():
     assert found["tenure"].dtype == np.float64
     with pytest.raises(DataError, match=r"is text; 11 of 7,043 values are not numbers; first such value ' '"):
         numeric(found, "TotalCharges")
+
+
+def test_nanoseconds_are_times_like_others(tmp_path):
+    at = pd.to_datetime(["2026-01-31T23:30:00Z", "2026-02-01T12:00:00Z"])
+    zoned = pd.Series(at).astype("datetime64[ns, UTC]")
+    frame = pd.DataFrame({"zoned": zoned, "local": zoned.dt.tz_localize(None)})
+    frame.to_parquet(tmp_path / "t.parquet", version="2.6")
+    for source in (tmp_path / "t.parquet", frame):
+        with Tables({"t": source}) as tables:
+            kinds = {"zoned": "TIMESTAMP WITH TIME ZONE", "local": "TIMESTAMP"}
+            assert tables.columns("t") == kinds
+            found = tables.query("SELECT timezone('Europe/Berlin', zoned) AS z, CAST(local AS TIMESTAMP) AS l FROM t")
+        assert [str(each)[:16] for each in (found["z"][0], found["l"][0])] == ["2026-02-01T00:30", "2026-01-31T23:30"]

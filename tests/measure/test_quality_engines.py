@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from sqlglot import exp
 
 from cpi_experiments.catalog.contract import Contract, Limits, Range
 from cpi_experiments.measure.engine import Tables
-from cpi_experiments.measure.engines import rules as engine_rules
 from cpi_experiments.measure.engines.spark import SparkTables
 from cpi_experiments.measure.quality.checks import check_data, check_join, check_table
 from cpi_experiments.measure.quality.quarantine import quarantine
@@ -70,8 +68,6 @@ def test_arrow_relation_and_frame_give_the_same_findings(data):
 
 @pytest.mark.xdist_group("spark")
 def test_spark_finds_what_duckdb_finds(spark, data, tmp_path):
-    if not {exp.Trim, exp.RegexpLike} <= set(engine_rules.KNOWN):
-        pytest.skip("the engine's rules do not list TRIM and regular expressions")
     data.to_parquet(tmp_path / "data.parquet", coerce_timestamps="us")
     people = pd.DataFrame({"who": [f"c{i}" for i in range(80)]})
     people.to_parquet(tmp_path / "people.parquet")
