@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cpi_experiments.accountability.assess import charter
-    from cpi_experiments.catalog.contract import Contract
+    from cpi_experiments.catalog.contract import Contract, Limits, Range
     from cpi_experiments.catalog.entities import Catalog
     from cpi_experiments.catalog.load import load_catalog
     from cpi_experiments.errors import CpiError, CpiWarning
@@ -39,8 +39,12 @@ if TYPE_CHECKING:
     from cpi_experiments.measure.engines.warehouse import Warehouse
     from cpi_experiments.measure.moments.gather import gather
     from cpi_experiments.measure.moments.store import export_moments, gather_files, load_moments, save_moments
+    from cpi_experiments.measure.moments.tuples import gather_tuples
     from cpi_experiments.measure.panel import Panel, build_panel
     from cpi_experiments.measure.quality.checks import check_data
+    from cpi_experiments.measure.quality.files import check_files
+    from cpi_experiments.measure.quality.keys import check_join
+    from cpi_experiments.measure.quality.quarantine import quarantine, write_quarantine
     from cpi_experiments.measure.scores.attrition import attrition_reasons
     from cpi_experiments.measure.scores.churn_what_if import what_if_churn, what_if_churn_in
     from cpi_experiments.measure.scores.customer_segments import customer_segments
@@ -73,10 +77,12 @@ _HOMES = {
     "Experiment": "randomized.experiment",
     "Hypothesis": "hypotheses.hypothesis",
     "Ledger": "ledger.store",
+    "Limits": "catalog.contract",
     "Link": "estimate",
     "Mean": "randomized.outcomes",
     "Moments": "stats.moments",
     "Panel": "measure.panel",
+    "Range": "catalog.contract",
     "Ratio": "randomized.outcomes",
     "SparkTables": "measure.engines.spark",
     "Study": "study",
@@ -91,12 +97,15 @@ _HOMES = {
     "candidates": "hypotheses.candidates",
     "charter": "accountability.assess",
     "check_data": "measure.quality.checks",
+    "check_files": "measure.quality.files",
+    "check_join": "measure.quality.keys",
     "compare": "randomized.compare",
     "customer_segments": "measure.scores.customer_segments",
     "design": "randomized.design",
     "export_moments": "measure.moments.store",
     "gather": "measure.moments.gather",
     "gather_files": "measure.moments.store",
+    "gather_tuples": "measure.moments.tuples",
     "indicator": "measure.built_in.indicator",
     "judge": "evidence.quarter",
     "judge_links": "evidence.judge",
@@ -104,6 +113,7 @@ _HOMES = {
     "load_catalog": "catalog.load",
     "load_moments": "measure.moments.store",
     "promoter_gap": "measure.scores.promoter_gap",
+    "quarantine": "measure.quality.quarantine",
     "register": "hypotheses.registry",
     "save_moments": "measure.moments.store",
     "scorecard": "measure.scores.scorecard",
@@ -111,6 +121,7 @@ _HOMES = {
     "simulate_company": "simulate.company",
     "what_if_churn": "measure.scores.churn_what_if",
     "what_if_churn_in": "measure.scores.churn_what_if",
+    "write_quarantine": "measure.quality.quarantine",
 }
 
 __all__ = [
@@ -126,10 +137,12 @@ __all__ = [
     "Experiment",
     "Hypothesis",
     "Ledger",
+    "Limits",
     "Link",
     "Mean",
     "Moments",
     "Panel",
+    "Range",
     "Ratio",
     "SparkTables",
     "Study",
@@ -144,12 +157,15 @@ __all__ = [
     "candidates",
     "charter",
     "check_data",
+    "check_files",
+    "check_join",
     "compare",
     "customer_segments",
     "design",
     "export_moments",
     "gather",
     "gather_files",
+    "gather_tuples",
     "indicator",
     "judge",
     "judge_links",
@@ -157,6 +173,7 @@ __all__ = [
     "load_catalog",
     "load_moments",
     "promoter_gap",
+    "quarantine",
     "register",
     "save_moments",
     "scorecard",
@@ -164,6 +181,7 @@ __all__ = [
     "simulate_company",
     "what_if_churn",
     "what_if_churn_in",
+    "write_quarantine",
 ]
 
 

@@ -23,6 +23,7 @@ from cpi_experiments.measure.levels import latest_levels
 from cpi_experiments.measure.moments.store import save_moments
 from cpi_experiments.measure.panel import Panel, build_panel
 from cpi_experiments.measure.quality.checks import check_table
+from cpi_experiments.measure.quality.files import check_files
 from cpi_experiments.measure.quality.gate import hold_to_contracts
 from cpi_experiments.measure.scores.scorecard import scorecard
 from cpi_experiments.randomized.design import Design, design
@@ -114,10 +115,17 @@ class Study:
         return Tables(dict(self.project.sources), root=self.project.root)
 
     def check(self, *, as_of: date | None = None) -> tuple[QualityReport, ...]:
-        """Look at every event table: what breaks its contract, and what looks wrong without one."""
+        """Look at every event table: what breaks its contract, and what looks wrong without one.
+
+        Files of one pattern are compared with each other first; if they do not fit together, that is all there is.
+        """
+        contracts, sources = self.project.contracts, self.project.sources
+        many = [name for name in sources if len(self.project.source_files(name)) > 1]
+        files = tuple(check_files(sources[n], contract=contracts.get(n), root=self.project.root) for n in many)
+        if any(report.errors for report in files):
+            return files
         with self._opened() as tables:
-            contracts = self.project.contracts
-            return tuple(check_table(tables, name, contracts.get(name), as_of=as_of) for name in self.project.sources)
+            return (*files, *(check_table(tables, name, contracts.get(name), as_of=as_of) for name in sources))
 
     @property
     def ledger(self) -> Ledger:

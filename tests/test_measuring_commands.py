@@ -57,6 +57,20 @@ def test_check_names_what_is_wrong_and_exits_1(cpi, write_shop):
     assert "requested_at" in late.out
 
 
+def test_check_compares_the_files_of_a_pattern_before_they_are_one_table(cpi, write_shop):
+    root = write_shop(("cpi.yaml", PLAIN, "quotes: data/quotes_*.csv"))
+    rows = pd.read_csv(root / "data" / "quotes.csv")
+    rows.iloc[:1200].to_csv(root / "data" / "quotes_1.csv", index=False)
+    rows.iloc[1200:].to_csv(root / "data" / "quotes_2.csv", index=False)
+    fits = cpi("check", "--project", root)
+    assert fits.code == 0
+    assert "quotes_*.csv" in fits.out
+    rows.iloc[1200:].drop(columns="won").to_csv(root / "data" / "quotes_2.csv", index=False)
+    drifted = cpi("check", "--project", root)
+    assert drifted.code == 1
+    assert "won" in drifted.out
+
+
 def test_measure_prints_where_every_indicator_stands(cpi, write_shop):
     ran = cpi("measure", "--as-of", "2026-06-30", "--project", write_shop())
     assert ran.code == 0
