@@ -8,7 +8,7 @@ import os
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def save_moments(moments: Moments, path: Path | str) -> str:
     handle, made = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".npz", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as stream:
-            np.savez(stream, allow_pickle=False, digest=np.array(digest), **arrays)
+            _write_arrays(stream, {"digest": np.array(digest), **arrays})
             stream.flush()
             os.fsync(stream.fileno())
         Path(made).replace(path)
@@ -70,6 +70,14 @@ def save_moments(moments: Moments, path: Path | str) -> str:
         Path(made).unlink(missing_ok=True)
         raise
     return digest
+
+
+def _write_arrays(stream: IO[bytes], arrays: Mapping[str, Array]) -> None:
+    """Write what `numpy.load` reads; `numpy.savez` cannot be told to refuse pickles before numpy 2.1."""
+    with zipfile.ZipFile(stream, "w") as whole:
+        for name, values in arrays.items():
+            with whole.open(f"{name}.npy", "w", force_zip64=True) as part:
+                np.lib.format.write_array(part, np.asarray(values), allow_pickle=False)
 
 
 def load_moments(path: Path | str) -> Moments:
