@@ -261,7 +261,14 @@ def test_reader_who_goes_away_sees_no_error(trial):
 
 
 @pytest.mark.parametrize(
-    "error", [KeyboardInterrupt(), RuntimeError("Query interrupted"), DataError("the query cannot run: Interrupted!")]
+    "error",
+    [
+        KeyboardInterrupt(),
+        RuntimeError("Query interrupted"),
+        RuntimeError("KeyboardInterrupt: "),
+        DataError("the query cannot run: Interrupted!"),
+        DataError("the query cannot run: KeyboardInterrupt: "),
+    ],
 )
 def test_interrupt_is_one_however_it_arrives(cpi, monkeypatch, error, write_shop):
     def fail(_):

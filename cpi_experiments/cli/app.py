@@ -52,9 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _is_interrupt(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind an error; the engine turns it into an error of its own, "Query interrupted"."""
+    """Whether Ctrl-C is behind an error; the engine makes errors of its own of it, and names it in two ways."""
     while error is not None:
-        if isinstance(error, click.Abort | KeyboardInterrupt) or str(error).rstrip("!").lower().endswith("interrupted"):
+        said = str(error).rstrip("!:. ").lower()
+        if isinstance(error, click.Abort | KeyboardInterrupt) or said.endswith(("interrupted", "keyboardinterrupt")):
             return True
         error = error.__cause__ or error.__context__
     return False
