@@ -52,12 +52,12 @@ if TYPE_CHECKING:
     from cpi_experiments.measure.scores.scorecard import scorecard
     from cpi_experiments.observational.association import association
     from cpi_experiments.observational.screen import screen
-    from cpi_experiments.randomized.assignment import assign
+    from cpi_experiments.randomized.assigning.assignment import assign
     from cpi_experiments.randomized.compare import compare
-    from cpi_experiments.randomized.design import design
     from cpi_experiments.randomized.experiment import Experiment
     from cpi_experiments.randomized.link_effect import link_effect
     from cpi_experiments.randomized.outcomes import Mean, Ratio
+    from cpi_experiments.randomized.planning.link_design import design_link
     from cpi_experiments.simulate.company import simulate_company
     from cpi_experiments.stats.moments import Moments, add_moments
     from cpi_experiments.study import Study
@@ -90,7 +90,7 @@ _HOMES = {
     "Verdict": "evidence.verdict",
     "Warehouse": "measure.engines.warehouse",
     "add_moments": "stats.moments",
-    "assign": "randomized.assignment",
+    "assign": "randomized.assigning.assignment",
     "association": "observational.association",
     "attrition_reasons": "measure.scores.attrition",
     "build_panel": "measure.panel",
@@ -101,7 +101,7 @@ _HOMES = {
     "check_join": "measure.quality.keys",
     "compare": "randomized.compare",
     "customer_segments": "measure.scores.customer_segments",
-    "design": "randomized.design",
+    "design_link": "randomized.planning.link_design",
     "export_moments": "measure.moments.store",
     "gather": "measure.moments.gather",
     "gather_files": "measure.moments.store",
@@ -161,7 +161,7 @@ __all__ = [
     "check_join",
     "compare",
     "customer_segments",
-    "design",
+    "design_link",
     "export_moments",
     "gather",
     "gather_files",

@@ -26,8 +26,8 @@ from cpi_experiments.measure.quality.checks import check_table
 from cpi_experiments.measure.quality.files import check_files
 from cpi_experiments.measure.quality.gate import hold_to_contracts
 from cpi_experiments.measure.scores.scorecard import scorecard
-from cpi_experiments.randomized.design import Design, design
 from cpi_experiments.randomized.encouragement import trial_moments
+from cpi_experiments.randomized.planning.link_design import LinkDesign, design_link
 from cpi_experiments.randomized.plans import read_plans
 from cpi_experiments.report.review import build_review
 from cpi_experiments.report.sections import InFlight
@@ -182,11 +182,13 @@ class Study:
         """Freeze every claimed link; links that are registered already stay as they are."""
         return tuple(self.register(link, who=who) for link in self.catalog.links)
 
-    def design(self, hypothesis: Hypothesis, *, lever: str, kpi_sd: float, planned_move: float) -> Design:
-        """Plan an experiment for a hypothesis; see `cpi_experiments.randomized.design.design`."""
+    def design(self, hypothesis: Hypothesis, *, lever: str, kpi_sd: float, planned_move: float) -> LinkDesign:
+        """Plan an experiment for a hypothesis; see `cpi_experiments.randomized.planning.link_design.design_link`."""
         self.catalog.lever(lever)
         links = len(self.catalog.links)
-        return design(hypothesis, lever, kpi_sd=kpi_sd, planned_move=planned_move, links=links, fdr=self.project.fdr)
+        return design_link(
+            hypothesis, lever, kpi_sd=kpi_sd, planned_move=planned_move, links=links, fdr=self.project.fdr
+        )
 
     def past_data(self, hypothesis: Hypothesis, panel: Panel) -> Evidence:
         """Estimate the association of a link in past data (two-way fixed effects) and record it."""

@@ -12,6 +12,7 @@ import numpy as np
 from cpi_experiments.display import WIDTH, Displayed, Row, decimals, interval, number, p_text, percent
 from cpi_experiments.errors import DataError, DesignError, EstimationError
 from cpi_experiments.estimate import Diagnostic, Estimate, Status
+from cpi_experiments.randomized.arms import Label, names_of
 from cpi_experiments.randomized.cases import Cases, complete
 from cpi_experiments.randomized.itt import (
     adjusted_by,
@@ -22,7 +23,7 @@ from cpi_experiments.randomized.itt import (
     outcome_cells,
 )
 from cpi_experiments.randomized.outcomes import Mean, Outcome, Ratio, all_pairs, as_outcome
-from cpi_experiments.randomized.trial import Label, check_covariates, check_level, names_of, read_trial
+from cpi_experiments.randomized.trial import check_covariates, check_level, read_trial
 from cpi_experiments.stats.arm_means import ArmMeans, means_of_cells
 from cpi_experiments.stats.student import ALTERNATIVES
 from cpi_experiments.stats.student import interval as t_interval

@@ -8,7 +8,7 @@ from cpi_experiments.display import p_text, percent
 from cpi_experiments.errors import DataError
 from cpi_experiments.estimate import Diagnostic, Estimate
 from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.integrity import several_arms
+from cpi_experiments.randomized.integrity.sample_ratio import several_arms
 from cpi_experiments.randomized.link_effect import link_of, link_pairs
 from cpi_experiments.randomized.outcomes import Pair, all_pairs
 from cpi_experiments.randomized.trial import check_two_arms, read_trial

@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from cpi_experiments.errors import DataError, DesignError
 from cpi_experiments.estimate import Diagnostic, EffectPair, Estimand, Estimate, Status
+from cpi_experiments.randomized.arms import Label, names_of
 from cpi_experiments.randomized.cases import complete, only_zero_and_one
 from cpi_experiments.randomized.itt import adjusted_by, cluster_diagnostics, few_digits, itt_estimate, method_of
 from cpi_experiments.randomized.link import Intervals, LinkEffect, LinkEffects
 from cpi_experiments.randomized.outcomes import Pair, all_pairs
 from cpi_experiments.randomized.trial import (
-    Label,
     Trial,
     check_covariates,
     check_level,
     check_two_arms,
-    names_of,
     read_trial,
 )
 from cpi_experiments.stats.arm_means import ArmMeans, means_of_cells

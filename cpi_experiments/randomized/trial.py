@@ -10,7 +10,8 @@ import numpy as np
 
 from cpi_experiments.errors import DataError, DesignError
 from cpi_experiments.estimate import Diagnostic
-from cpi_experiments.randomized.integrity import sample_ratio, several_arms
+from cpi_experiments.randomized.arms import Label, arms_of, encode, joint_codes, names_of
+from cpi_experiments.randomized.integrity.sample_ratio import sample_ratio, several_arms
 from cpi_experiments.randomized.trial_moments import UnitCounts, labels_of, moments_of_trial
 from cpi_experiments.stats.moments import Moments
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from cpi_experiments.randomized.outcomes import Pair
 
 Array = np.ndarray
-Label = str | int | float | bool
-_SHOWN = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +107,7 @@ def read_trial(  # noqa: PLR0913 - the roles of columns, each named
             )
     by = [*([cluster] if cluster else []), *strata_names]
     moments, counts = moments_of_trial(data, list(dict.fromkeys(numbers)), arm=arm, by=by, pairs=pairs, unit=unit)
-    code, labels = _arms(labels_of(moments, arm), arm=arm, control=control, allocation=allocation)
+    code, labels = arms_of(labels_of(moments, arm), arm=arm, control=control, allocation=allocation)
     clusters = encode(labels_of(moments, cluster))[0] if cluster else None
     several, diagnostics = _units(moments, counts, code, unit, events=unit == cluster)
     sizes, counted = _randomised(moments.n, code, clusters, several, arms=len(labels))
@@ -117,7 +116,7 @@ def read_trial(  # noqa: PLR0913 - the roles of columns, each named
         arm=code,
         labels=labels,
         cluster=clusters,
-        strata=_joint([encode(labels_of(moments, name))[0] for name in strata_names]),
+        strata=joint_codes([encode(labels_of(moments, name))[0] for name in strata_names]),
         names={"arm": arm, "cluster": cluster or "", "strata": ", ".join(strata_names)},
         integrity=sample_ratio(
             dict(zip(map(str, labels), sizes, strict=True)), _weights(labels, allocation), units=counted
@@ -125,38 +124,6 @@ def read_trial(  # noqa: PLR0913 - the roles of columns, each named
         diagnostics=diagnostics,
         several=several,
     )
-
-
-def encode(values: Array) -> tuple[Array, list[Any]]:
-    """Give distinct values the codes 0, 1, ...; missing is -1.
-
-    Examples
-    --------
-    >>> encode(np.array(["b", None, "a", "b"], dtype=object))
-    (array([ 0, -1,  1,  0]), ['b', 'a'])
-    """
-    if values.dtype != object:
-        missing = values != values  # noqa: PLR0124 - true for NaN and NaT only
-        distinct, codes = np.unique(values, return_inverse=True)
-        return np.where(missing, -1, codes), distinct[~(distinct != distinct)].tolist()  # noqa: PLR0124
-    seen: dict[Any, int] = {}
-    codes = np.fromiter(
-        (-1 if value is None or value != value else seen.setdefault(value, len(seen)) for value in values),  # noqa: PLR0124
-        dtype=np.intp,
-        count=len(values),
-    )
-    return codes, list(seen)
-
-
-def names_of(columns: str | Sequence[str] | None) -> list[str]:
-    """Read one name, several or none as a list.
-
-    Examples
-    --------
-    >>> names_of("won"), names_of(None)
-    (['won'], [])
-    """
-    return [columns] if isinstance(columns, str) else list(columns or ())
 
 
 def check_covariates(covariates: Sequence[str], outcomes: Sequence[str]) -> None:
@@ -201,45 +168,6 @@ def check_level(confidence_level: float) -> None:
     """
     if not 0 < confidence_level < 1:
         raise DesignError(f"confidence level {confidence_level:g} is not between 0 and 1", advice="Did you mean 0.95?")
-
-
-def _arms(
-    values: Array, *, arm: str, control: Label, allocation: Mapping[Any, float] | None
-) -> tuple[Array, tuple[Label, ...]]:
-    codes, found = encode(values)
-    found = [_label(label) for label in found]
-    if control not in found:  # a command line knows text only
-        control = next((label for label in found if str(label) == control), control)
-    shown = ", ".join(repr(label) for label in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
-    if control not in found:
-        raise DataError(
-            f"control {control!r} is not an arm in column {arm!r}", advice=f"Found: {shown or 'no arm at all'}."
-        )
-    if len(found) < 2:
-        raise DataError(
-            f"needs at least two arms; found {shown} only", where=f"column {arm!r}", advice="Look at the row filter."
-        )
-    if allocation is not None:
-        for label in found:
-            if label not in allocation:
-                raise DataError(
-                    f"arm {label!r} is not in the allocation {dict(allocation)}",
-                    where=f"column {arm!r}",
-                    advice="Every arm in the data must be in the plan: correct the label, or drop these rows.",
-                )
-    if len(found) > 50:
-        raise DataError(f"column {arm!r} has {len(found)} different values", advice="Is it really the arm?")
-    first = found.index(control)
-    others = sorted((label for j, label in enumerate(found) if j != first), key=str)
-    order = {first: 0} | {found.index(label): j + 1 for j, label in enumerate(others)}
-    lookup = np.array([order[j] for j in range(len(found))] + [-1], dtype=np.intp)
-    return lookup[codes], (control, *others)
-
-
-def _label(value: Any) -> Label:  # noqa: ANN401 - whatever the column held
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value  # type: ignore[no-any-return]
 
 
 def _weights(labels: tuple[Label, ...], allocation: Mapping[Any, float] | None) -> dict[str, float]:
@@ -298,13 +226,3 @@ def _randomised(n: Array, arm: Array, cluster: Array | None, several: Array, *, 
         if seen.sum(axis=1).max(initial=0) <= 1:
             return seen.sum(axis=0).tolist(), "clusters"
     return [int(each) for each in np.bincount(arm[known], weights=n[known], minlength=arms)], "units"
-
-
-def _joint(codes: Sequence[Array]) -> Array | None:
-    if not codes:
-        return None
-    joint, missing = np.zeros(len(codes[0]), dtype=np.int64), np.zeros(len(codes[0]), dtype=bool)
-    for part in codes:
-        joint = joint * (part.max() + 2) + part
-        missing |= part < 0
-    return np.where(missing, -1, np.unique(joint, return_inverse=True)[1])

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from cpi_experiments.errors import DataError
-from cpi_experiments.randomized.assignment import assign, uniform_hash
+from cpi_experiments.randomized.assigning.assignment import assign, uniform_hash
 from cpi_experiments.randomized.experiment import Experiment
 from cpi_experiments.stats.counts import independence_test, sample_ratio_test
 

@@ -3,7 +3,7 @@
 import pytest
 
 from cpi_experiments.errors import DataError
-from cpi_experiments.randomized.integrity import sample_ratio, several_arms
+from cpi_experiments.randomized.integrity.sample_ratio import sample_ratio, several_arms
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 from scipy import special, stats
 
 from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.integrity import SAMPLE_RATIO_BLOCKS, SAMPLE_RATIO_WARNS, sample_ratio
+from cpi_experiments.randomized.integrity.sample_ratio import SAMPLE_RATIO_BLOCKS, SAMPLE_RATIO_WARNS, sample_ratio
 from cpi_experiments.randomized.link_effect import link_effect
 from cpi_experiments.randomized.outcomes import Ratio
 from cpi_experiments.stats.power import sample_size

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.integrity import sample_ratio
+from cpi_experiments.randomized.integrity.sample_ratio import sample_ratio
 from cpi_experiments.randomized.link_effect import link_effect
 from cpi_experiments.randomized.outcomes import Ratio
 from cpi_experiments.stats import power as power_module

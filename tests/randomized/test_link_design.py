@@ -8,8 +8,8 @@ from cpi_experiments.display import plain
 from cpi_experiments.errors import DesignError
 from cpi_experiments.estimate import Link
 from cpi_experiments.hypotheses.hypothesis import Hypothesis
-from cpi_experiments.randomized.design import Design, design
 from cpi_experiments.randomized.experiment import Experiment
+from cpi_experiments.randomized.planning.link_design import LinkDesign, design_link
 from cpi_experiments.stats.judging_power import confirm_power, refute_power
 from cpi_experiments.stats.portfolio import alone_threshold
 from cpi_experiments.stats.power import power
@@ -17,8 +17,8 @@ from cpi_experiments.stats.power import power
 CLAIM = Hypothesis(link=Link.parse("quote_hours -> win_rate"), expected_sign=1, sesoi=0.004)
 
 
-def plan(**changes: float) -> Design:
-    return design(CLAIM, "auto_quote", **{"kpi_sd": 0.4, "planned_move": 3.0, **changes})
+def plan(**changes: float) -> LinkDesign:
+    return design_link(CLAIM, "auto_quote", **{"kpi_sd": 0.4, "planned_move": 3.0, **changes})
 
 
 @pytest.mark.parametrize("ratio", [1.0, 3.0, 0.5])

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Design(Displayed):
+class LinkDesign(Displayed):
     """Sizes of a two-arm experiment for one link.
 
     Parameters
@@ -58,7 +58,7 @@ class Design(Displayed):
         return [{name: getattr(self, name) for name in self.__dataclass_fields__}]
 
 
-def design(  # noqa: PLR0913 - everything that a plan depends on, each named
+def design_link(  # noqa: PLR0913 - everything that a plan depends on, each named
     hypothesis: Hypothesis,
     lever: str,
     *,
@@ -70,7 +70,7 @@ def design(  # noqa: PLR0913 - everything that a plan depends on, each named
     fdr: float = 0.10,
     per_day: float | None = None,
     population: int | None = None,
-) -> Design:
+) -> LinkDesign:
     """Plan a two-arm experiment that can confirm, and one that can refute, a link.
 
     Parameters
@@ -93,7 +93,7 @@ def design(  # noqa: PLR0913 - everything that a plan depends on, each named
 
     Returns
     -------
-    Design
+    LinkDesign
         Sizes assume a first stage strong enough to know the move well (F of 20 or more).
 
     Raises
@@ -106,7 +106,7 @@ def design(  # noqa: PLR0913 - everything that a plan depends on, each named
     >>> from cpi_experiments.estimate import Link
     >>> from cpi_experiments.hypotheses.hypothesis import Hypothesis
     >>> claim = Hypothesis(link=Link.parse("quote_hours -> win_rate"), expected_sign=1, sesoi=0.004)
-    >>> plan = design(claim, "auto_quote", kpi_sd=0.4, planned_move=3.0, links=12)
+    >>> plan = design_link(claim, "auto_quote", kpi_sd=0.4, planned_move=3.0, links=12)
     >>> plan.n_lift, plan.n_confirm
     (15506, 27497)
     """
@@ -129,7 +129,7 @@ def design(  # noqa: PLR0913 - everything that a plan depends on, each named
             "varies less.",
         )
     days = {goal: n / per_day if per_day else math.nan for goal, n in needed.items()}
-    return Design(
+    return LinkDesign(
         link=str(hypothesis.link),
         lever=lever,
         planned_move=planned_move,

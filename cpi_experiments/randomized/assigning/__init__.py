@@ -1,0 +1,1 @@
+"""Who gets which arm: stable, balanced, by unit, group or time."""

@@ -1,0 +1,1 @@
+"""Is the comparison random: checks that come before any effect."""

@@ -1,0 +1,1 @@
+"""While the trial runs: looks that keep the error rate."""

@@ -1,0 +1,147 @@
+"""The rows of one trial, for what sums cannot answer: quantiles, ranks, resampling, what happened on which day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cpi_experiments.errors import DataError
+from cpi_experiments.measure.columns import missing, numeric
+from cpi_experiments.measure.engine import read_columns
+from cpi_experiments.randomized.arms import Label, arms_of, encode, joint_codes, names_of
+from cpi_experiments.stats.moments import Moments
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cpi_experiments.measure.engine import Data
+
+Array = np.ndarray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Rows of a trial as arrays, in their own order.
+
+    Parameters
+    ----------
+    values : mapping of column to float array, shape (n,)
+        Outcomes and covariates; NaN where missing.
+    arm : int array, shape (n,)
+        0 = control, 1.. = treatments, -1 = missing.
+    labels : tuple
+        Control first, then the treatments as they were labelled.
+    cluster, strata : int array, shape (n,), or None
+        Codes 0, 1, ...; -1 where missing.
+    keys : mapping of column to array, shape (n,)
+        Columns that are read as they are: text as objects with None, times as ``datetime64``, numbers as doubles.
+    """
+
+    values: Mapping[str, Array]
+    arm: Array
+    labels: tuple[Label, ...]
+    cluster: Array | None
+    strata: Array | None
+    keys: Mapping[str, Array]
+
+    def complete(self, columns: Sequence[str], *, arms: Sequence[int] | None = None) -> tuple[Array, tuple[Lost, ...]]:
+        """Mark the rows that can be used and count the others by reason.
+
+        Parameters
+        ----------
+        columns : sequence of str
+            Among ``values`` and ``keys``.
+        arms : sequence of int, optional
+            Codes of the arms that are compared; all by default. Rows of other arms are left out without being counted.
+
+        Returns
+        -------
+        keep : bool array, shape (n,)
+        dropped : tuple of (reason, rows)
+
+        Raises
+        ------
+        DataError
+            If no row is left.
+        """
+        keep = np.ones(len(self.arm), dtype=bool)
+        if arms is not None:
+            keep = np.isin(self.arm, [*arms, -1])
+        dropped = []
+        checks = [("without arm", self.arm < 0), *((f"without {name}", self._missing(name)) for name in columns)]
+        checks += [
+            (f"without {role}", codes < 0)
+            for role, codes in (("cluster", self.cluster), ("strata", self.strata))
+            if codes is not None
+        ]
+        for reason, absent in checks:
+            lost = int(np.sum(keep & absent))
+            if lost:
+                dropped.append((reason, lost))
+                keep &= ~absent
+        if not keep.any():
+            lost_text = "; ".join(f"{count:,} {reason}" for reason, count in dropped)
+            raise DataError("no complete row is left", advice=f"Rows not used: {lost_text}.")
+        return keep, tuple(dropped)
+
+    def _missing(self, name: str) -> Array:
+        return np.isnan(self.values[name]) if name in self.values else missing(self.keys[name])
+
+
+Lost = tuple[str, int]
+
+
+def read_rows(  # noqa: PLR0913 - the roles of columns, each named
+    data: Data | Moments,
+    *,
+    numbers: Sequence[str],
+    arm: str,
+    control: Label,
+    cluster: str | None = None,
+    strata: str | Sequence[str] | None = None,
+    keys: Sequence[str] = (),
+    allocation: Mapping[Any, float] | None = None,
+) -> Rows:
+    """Read the rows of a trial as arrays, from data of any kind.
+
+    Parameters
+    ----------
+    data : DataFrame, path, DuckDB relation, Arrow table, Spark DataFrame or warehouse table
+    numbers : sequence of str
+        Outcome and covariate columns.
+    arm, control, cluster, strata
+        As in `cpi_experiments.randomized.compare.compare`.
+    keys : sequence of str
+        Other columns, read as they are.
+    allocation : mapping of arm to weight, optional
+        Every arm in the data must be in it.
+
+    Raises
+    ------
+    DataError
+        If data are moments (they hold no rows), a column cannot be used, or there are fewer than two arms.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = read_rows(pd.DataFrame({"arm": ["a", "b", "b"], "won": [0, 1, None]}), numbers=["won"], arm="arm",
+    ...                  control="a")
+    >>> rows.arm.tolist(), rows.labels, rows.values["won"].tolist()
+    ([0, 1, 1], ('a', 'b'), [0.0, 1.0, nan])
+    """
+    if isinstance(data, Moments):
+        raise DataError("moments hold no rows, and this needs them", advice="Give the table they come from.")
+    named = [arm, *([cluster] if cluster else []), *names_of(strata), *keys]
+    table = read_columns(data, list(dict.fromkeys([*numbers, *named])))
+    code, labels = arms_of(table[arm], arm=arm, control=control, allocation=allocation)
+    return Rows(
+        values={name: numeric(table, name) for name in dict.fromkeys(numbers)},
+        arm=code,
+        labels=labels,
+        cluster=encode(table[cluster])[0] if cluster else None,
+        strata=joint_codes([encode(table[name])[0] for name in names_of(strata)]),
+        keys={name: table[name] for name in keys},
+    )
