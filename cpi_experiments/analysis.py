@@ -13,6 +13,8 @@ from cpi_experiments.measure.overlap import shared_share
 from cpi_experiments.measure.units import Trial, UnitFrame, measure_trials
 from cpi_experiments.observational.fixed_effects import fixed_effects, lag_periods
 from cpi_experiments.randomized.encouragement import check_integrity, encouragement, itt
+from cpi_experiments.randomized.planning.analysis_plan import plan_of
+from cpi_experiments.randomized.planning.plan_lock import follows_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from cpi_experiments.measure.engines.source import Engine
     from cpi_experiments.measure.panel import Panel
     from cpi_experiments.randomized.experiment import Experiment
+    from cpi_experiments.randomized.planning.analysis_plan import AnalysisPlan
     from cpi_experiments.stats.moments import Moments
 
 #: A lever moves another CPI as well if its |t| exceeds this: where the catalog says it should, and where it does not.
@@ -67,10 +70,11 @@ def measure_plans(
         Trial(
             experiment=plan.id,
             cpis=cpis,
-            kpis=tuple(dict.fromkeys(link.kpi_id for link in plan.links)),
+            kpis=tuple(dict.fromkeys([*(link.kpi_id for link in plan.links), *plan.guardrails])),
             covariates=tuple(plan.covariates),
             unit=plan.randomize,
             assignments=plan.table,
+            exclude=plan.exclude,
         )
         for plan in plans
     ]
@@ -124,6 +128,7 @@ def trial_evidence(
     *,
     moments: Moments,
     overlaps: Mapping[Link, tuple[str, ...]],
+    locked: AnalysisPlan | None,
 ) -> tuple[Evidence, ...]:
     """Estimate every link that an experiment tests, integrity first, without another look at its customers.
 
@@ -136,18 +141,31 @@ def trial_evidence(
         From `cpi_experiments.randomized.encouragement.trial_moments`.
     overlaps : mapping of Link to experiments
         From `overlapping`.
+    locked : AnalysisPlan or None
+        The plan that was locked for the experiment: evidence that does not follow it is exploratory.
 
     Raises
     ------
     DataError, EstimationError
         If the trial does not allow an estimate; it names the experiment.
     """
+    hypotheses = tuple(hypotheses)
+    follows = follows_lock(plan_of(plan, catalog, hypotheses), locked)
     try:
         moved = {cpi: t for cpi in catalog.cpis if (t := _moved(data, plan, cpi, moments)) is not None}
         part = partial(_evidence, data, catalog, plan, moments=moments, moved=moved)
-        return tuple(part(h, overlaps=overlaps.get(h.link, ())) for h in hypotheses)
+        found = tuple(part(h, overlaps=overlaps.get(h.link, ())) for h in hypotheses)
     except (DataError, EstimationError) as error:
         raise _named(error, plan) from error
+    return tuple(
+        replace(
+            evidence,
+            estimate=replace(evidence.estimate, diagnostics=(*evidence.estimate.diagnostics, follows)),
+            plan_digest="" if locked is None else locked.digest,
+            exploratory=follows.advice.rstrip("."),
+        )
+        for evidence in found
+    )
 
 
 def overlapping(

@@ -27,7 +27,9 @@ from cpi_experiments.measure.quality.files import check_files
 from cpi_experiments.measure.quality.gate import hold_to_contracts
 from cpi_experiments.measure.scores.scorecard import scorecard
 from cpi_experiments.randomized.encouragement import trial_moments
+from cpi_experiments.randomized.planning.analysis_plan import AnalysisPlan, plan_of
 from cpi_experiments.randomized.planning.link_design import LinkDesign, design_link
+from cpi_experiments.randomized.planning.plan_lock import lock_plan, locked_plans
 from cpi_experiments.randomized.plans import read_plans
 from cpi_experiments.report.review import build_review
 from cpi_experiments.report.sections import InFlight
@@ -174,9 +176,26 @@ class Study:
         return scorecard(panel, self.catalog, by=by, as_of=as_of)
 
     def register(self, link: str | Link, *, who: str = "") -> Hypothesis:
-        """Freeze the claim of a link in the ledger."""
+        """Freeze the claim of a link in the ledger, and lock the analysis plans of its experiments."""
         link = Link.parse(link) if isinstance(link, str) else link
-        return register(hypothesis_of(self.catalog, link), self.ledger, who=who)
+        claim = register(hypothesis_of(self.catalog, link), self.ledger, who=who)
+        for plan in self.experiments.values():
+            if link in plan.links:
+                self.lock(plan.id, who=who)
+        return claim
+
+    def lock(self, experiment_id: str, *, who: str = "", amend: str = "") -> AnalysisPlan:
+        """Lock the analysis plan of an experiment; a locked one changes only with a reason to amend it."""
+        plan = self._planned(experiment_id)
+        now = plan_of(plan, self.catalog, [hypothesis_of(self.catalog, link) for link in plan.links])
+        return lock_plan(now, self.ledger, who=who, amend=amend)
+
+    def _planned(self, experiment_id: str) -> Experiment:
+        if experiment_id not in self.experiments:
+            raise CatalogError(
+                f"experiment {experiment_id!r} is not planned", advice=nearest(experiment_id, list(self.experiments))
+            )
+        return self.experiments[experiment_id]
 
     def register_all(self, *, who: str = "") -> tuple[Hypothesis, ...]:
         """Freeze every claimed link; links that are registered already stay as they are."""
@@ -202,11 +221,7 @@ class Study:
         DesignError
             If some customers can still be measured: one look was planned, at the end. Nothing is recorded then.
         """
-        if experiment_id not in self.experiments:
-            raise CatalogError(
-                f"experiment {experiment_id!r} is not planned", advice=nearest(experiment_id, list(self.experiments))
-            )
-        plan = self.experiments[experiment_id]
+        plan = self._planned(experiment_id)
         data = measure_trial(self.tables, self.catalog, plan, as_of=as_of)
         return tuple(record(self.ledger, evidence) for evidence in self._analysis(plan, data))
 
@@ -216,7 +231,8 @@ class Study:
         overlaps = overlapping(self.tables, self.catalog, plan, self.experiments.values())
         moments = trial_moments(data, plan)
         save_moments(moments, self.project.moments_path / f"{plan.id}-{data.digest[:16]}.npz")
-        return trial_evidence(data, self.catalog, plan, hypotheses, moments=moments, overlaps=overlaps)
+        locked = locked_plans(self.ledger).get(plan.id)
+        return trial_evidence(data, self.catalog, plan, hypotheses, moments=moments, overlaps=overlaps, locked=locked)
 
     def finished(self, as_of: date) -> tuple[Experiment, ...]:
         """Experiments whose last KPI window had closed by a day, in order of their end."""

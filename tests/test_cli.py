@@ -335,7 +335,7 @@ def test_register_freezes_once(cpi, write_shop):
     every = cpi("register", "--project", root)
     assert one.out == every.out
     assert "registered 20" in one.out
-    assert "chain ok: 1 rows" in cpi("ledger", "verify", "--project", root).out
+    assert "chain ok: 2 rows" in cpi("ledger", "verify", "--project", root).out
     check_refused(cpi("register", "quote_hours -> wim_rate", "--project", root), "wim_rate")
     check_refused(cpi("register", "nonsense", "--project", root), "nonsense")
 
@@ -364,7 +364,7 @@ def test_run_reports_once_and_appends_to_the_ledger(cpi, write_shop, tmp_path): 
     verified = cpi("ledger", "verify", "--project", root, "--anchor", anchor)
     assert (verified.code, verified.out) == (
         0,
-        f"chain ok: 7 rows, head {re.search(r'ledger head (.*)', second.out).group(1)}\n",
+        f"chain ok: 8 rows, head {re.search(r'ledger head (.*)', second.out).group(1)}\n",
     )
     check_refused(cpi("ledger", "verify", "--project", root, "--anchor", "x"), "is not COUNT:HASH")
     assert cpi("ledger", "verify", "--project", root, "--anchor", "9:" + "0" * 64).code == 1
@@ -403,7 +403,7 @@ def test_broken_sample_ratio_blocks_the_link_and_exits_3(cpi, write_shop):  # C0
     assert (ran.code, ran.err) == (3, "")
     assert "blocked" in ran.out
     assert table(root / "reports/2026Q2/verdicts.csv")[0]["verdict"] == "blocked"
-    assert "chain ok: 4 rows" in cpi("ledger", "verify", "--project", root).out
+    assert "chain ok: 5 rows" in cpi("ledger", "verify", "--project", root).out
 
 
 DATA = "data/quotes.csv"

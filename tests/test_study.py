@@ -44,7 +44,7 @@ def test_every_step_returns_an_object_that_prints_well(study):
         assert result._repr_html_().startswith("<")
         assert len(result.to_frame()) > 0
         assert result.to_dict()
-    assert (past.seq, found.seq) == (2, 3)
+    assert (past.seq, found.seq) == (3, 4)
     assert found.exploratory == ""
     assert [verdict.verdict.value for verdict in verdicts] == ["confirmed"]
     assert study.lint() == ()
@@ -90,7 +90,7 @@ def test_early_look_is_refused_and_records_nothing(study):
     with pytest.raises(DesignError, match=r"600 of 600 units are still measured.*\n.*until 2026-05-08") as raised:
         study.analyze(TRIAL, as_of=date(2026, 4, 15))
     assert TRIAL in str(raised.value)
-    assert study.ledger.head().count == 1
+    assert [row.action for row in study.ledger.rows()] == ["register", "lock"]
     assert [plan.id for plan in study.running(date(2026, 4, 15))] == [TRIAL]
     assert study.finished(date(2026, 4, 15)) == ()
     assert [plan.id for plan in study.finished(JUNE)] == [TRIAL]
@@ -101,7 +101,7 @@ def test_running_experiments_are_in_the_review_without_effects(write_shop):
     with Study.open(write_shop(longer)) as study:
         review = study.run("2026Q2")
         assert [row.experiment for row in review.in_flight] == [TRIAL]
-        assert [row.action for row in study.ledger.rows()] == ["register", "analyse", "verdict"]
+        assert [row.action for row in study.ledger.rows()] == ["register", "lock", "analyse", "verdict"]
         assert review.verdicts[0].trials == 0
 
 
@@ -163,7 +163,7 @@ def test_failed_run_leaves_no_row_and_names_the_experiment(write_shop):
         assert not study.project.ledger_path.exists()
 
 
-@pytest.mark.parametrize(("step", "rows"), [("measuring", 0), ("past data", 1), (TRIAL, 1), ("judging", 1)])
+@pytest.mark.parametrize(("step", "rows"), [("measuring", 0), ("past data", 2), (TRIAL, 2), ("judging", 2)])
 def test_interrupted_run_leaves_claims_but_no_result(study, step, rows):  # G11
     def interrupt(text):
         if text == step:
@@ -173,7 +173,7 @@ def test_interrupted_run_leaves_claims_but_no_result(study, step, rows):  # G11
         study.run("2026Q2", progress=interrupt)
     assert study.project.ledger_path.exists() == bool(rows)
     if rows:
-        assert [row.action for row in study.ledger.rows()] == ["register"] * rows
+        assert [row.action for row in study.ledger.rows()] == ["register", "lock"]
 
 
 def test_claims_are_registered_before_any_effect_is_looked_at(study):
@@ -188,7 +188,7 @@ def test_run_tells_its_steps_and_counts_evidence_once(study):
     study.run("2026Q2")
     assert steps == ["measuring", "past data", TRIAL, "judging"]
     actions = [row.action for row in study.ledger.rows()]
-    assert actions == ["register", "analyse", "analyse", "verdict", "analyse", "analyse", "verdict"]
+    assert actions == ["register", "lock", "analyse", "analyse", "verdict", "analyse", "analyse", "verdict"]
     assert study.judge("2026Q2")[0].experiments == (TRIAL,)
 
 

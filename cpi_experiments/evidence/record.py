@@ -41,7 +41,7 @@ def record(ledger: Ledger, evidence: Evidence, *, who: str = "") -> Evidence:
     """
     registration = registrations(ledger).get(evidence.link)
     before = [row for row in ledger.rows(action=ANALYSE, subject=str(evidence.link)) if _key(row) == _of(evidence)]
-    why = evidence.exploratory or why_exploratory(registration, evidence) or _seen_before(registration, before)
+    why = why_exploratory(registration, evidence) or _seen_before(registration, before) or evidence.exploratory
     marked = replace(evidence, exploratory=why)
     row = ledger.append(
         ANALYSE,

@@ -43,6 +43,8 @@ class Evidence(Displayed):
         KPI per increment (LATE or ASSOCIATION).
     hypothesis_digest : str
         Digest of the registered hypothesis; empty if the analysis was not registered.
+    plan_digest : str
+        Digest of the locked analysis plan of the experiment; empty if none was locked.
     experiment, lever : str
         Empty for past data.
     lever_sign : int
@@ -70,6 +72,7 @@ class Evidence(Displayed):
     design: Design
     estimate: Estimate
     hypothesis_digest: str = ""
+    plan_digest: str = ""
     experiment: str = ""
     lever: str = ""
     lever_sign: int = 1

@@ -33,6 +33,8 @@ class Trial:
         See `measure_units`.
     unit, assignments : str
         Column of the unit and table of assignments.
+    exclude : str
+        Filter on the assignments, such as ``kind = 'staff'``: units that meet it are left out.
     """
 
     experiment: str
@@ -41,6 +43,7 @@ class Trial:
     covariates: tuple[str, ...] = ()
     unit: str = "customer_id"
     assignments: str = "assignments"
+    exclude: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +134,7 @@ def make_batch(plans: Sequence[TrialPlan], customers: str, until: str | None) ->
     before = dict.fromkeys(name.removeprefix(PRE) for plan in plans for name in plan.before)
     return Batch(
         experiments=tuple(plan.trial.experiment for plan in plans),
+        excluded=tuple(plan.trial.exclude for plan in plans),
         unit=trial.unit,
         assignments=trial.assignments,
         customers=customers,

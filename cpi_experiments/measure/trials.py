@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from cpi_experiments.errors import DataError, nearest
 from cpi_experiments.measure.audit import Audit, aggregate_sql
 from cpi_experiments.measure.engine import quote
 from cpi_experiments.measure.events import by_source, events_sql
-from cpi_experiments.measure.indicators import Indicator, check_time, moment
+from cpi_experiments.measure.indicators import Indicator, check_time, filter_sql, moment
 from cpi_experiments.measure.places import check_unique, covariate_sql
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ class Batch:
     Parameters
     ----------
     experiments : tuple of str
+    excluded : tuple of str
+        Filter of every experiment on its assignments: rows that meet it are left out; empty if there is none.
     unit, assignments, customers : str
         Column of the unit and tables.
     outcomes : mapping of id to Indicator
@@ -46,6 +48,7 @@ class Batch:
     """
 
     experiments: tuple[str, ...]
+    excluded: tuple[str, ...]
     unit: str
     assignments: str
     customers: str
@@ -65,8 +68,8 @@ class Assigned:
     bounds : int array, shape (experiments + 1,)
         Where the rows of each experiment start and end.
     unit, arm, assigned_at : array, shape (rows,)
-    rows, unusable, several : int array, shape (experiments,)
-        Rows of the table; those without unit, arm or time; units in several arms.
+    rows, unusable, several, excluded : int array, shape (experiments,)
+        Rows of the table; those without unit, arm or time; units in several arms; rows left out as planned.
     """
 
     bounds: Array
@@ -76,6 +79,7 @@ class Assigned:
     rows: Array
     unusable: Array
     several: Array
+    excluded: Array
 
 
 def find_assigned(tables: Engine, batch: Batch) -> Assigned:
@@ -115,7 +119,28 @@ def find_assigned(tables: Engine, batch: Batch) -> Assigned:
         rows=rows,
         unusable=_by_trial(counted["trial"], counted["unusable"], batch),
         several=_by_trial(several["trial"], several["n"], batch),
+        excluded=_count_excluded(tables, batch, rows),
     )
+
+
+def _kept(tables: Engine, batch: Batch, trial: int) -> str:
+    """Write the place of a trial, and nothing for rows that its plan excludes."""
+    if not batch.excluded[trial]:
+        return str(trial)
+    condition = filter_sql(tables, batch.assignments, batch.excluded[trial])
+    return f"CASE WHEN coalesce({condition}, FALSE) THEN NULL ELSE {trial} END"
+
+
+def _count_excluded(tables: Engine, batch: Batch, rows: Array) -> Array:
+    if not any(batch.excluded):
+        return np.zeros(len(rows), dtype=np.int64)
+    whole = replace(batch, excluded=("",) * len(batch.experiments))
+    counted = tables.query(
+        f"SELECT trial, count(*) AS n FROM ({_rows_sql(tables, whole)}) AS chosen "  # noqa: S608 - quoted
+        "WHERE trial IS NOT NULL GROUP BY trial",
+        batch.experiments,
+    )
+    return np.asarray(_by_trial(counted["trial"], counted["n"], batch) - rows)
 
 
 def _by_trial(trials: Array, counts: Array, batch: Batch) -> Array:
@@ -136,7 +161,7 @@ def _unknown(tables: Engine, batch: Batch, experiment: str) -> DataError:
 
 def _rows_sql(tables: Engine, batch: Batch) -> str:
     """Write the rows of the assignments; ``trial`` is the place of their experiment, whose ids are parameters."""
-    numbered = " ".join(f"WHEN ? THEN {i}" for i in range(len(batch.experiments)))
+    numbered = " ".join(f"WHEN ? THEN {_kept(tables, batch, i)}" for i in range(len(batch.experiments)))
     at = moment(tables, batch.assignments, "assigned_at")
     return (
         f"SELECT CASE CAST(experiment AS VARCHAR) {numbered} END AS trial, {batch.key(batch.unit)} AS unit, "  # noqa: S608 - quoted

@@ -251,6 +251,7 @@ class _Part:
     last: dict[str, Array]
     unusable: int
     several: int
+    excluded: int
 
 
 def _part(assigned: Assigned, outcomes: Outcomes, trial: int) -> _Part:
@@ -262,6 +263,7 @@ def _part(assigned: Assigned, outcomes: Outcomes, trial: int) -> _Part:
         last={name: values[rows] for name, values in outcomes.last.items()},
         unusable=int(assigned.unusable[trial]),
         several=int(assigned.several[trial]),
+        excluded=int(assigned.excluded[trial]),
     )
 
 
@@ -274,6 +276,8 @@ def _unit_frame(tables: Engine, plan: TrialPlan, batch: Batch, audits: Sequence[
     unseen = _unseen(plan, columns, looked)
     filled = _fill_before(columns, plan, batch.customers)
     lost = ((trial.assignments, f"without {trial.unit}, arm or time", part.unusable),) if part.unusable else ()
+    if part.excluded:
+        lost = (*lost, (trial.assignments, f"excluded as planned: {trial.exclude}", part.excluded))
     used = tuple(plan.indicators.values())
     late = count_outside(tables, used, end=batch.as_of)
     arms, counts = np.unique(columns["arm"].astype(str), return_counts=True)
@@ -310,6 +314,7 @@ def _digest(tables: Engine, plan: TrialPlan, batch: Batch) -> str:
         "unit": trial.unit,
         "as_of": batch.as_of,
         "roles": [trial.cpis, trial.kpis, trial.covariates],
+        "exclude": trial.exclude,
     }
     tables_used = {table: tables.digest(table) for table in sorted(used)}
     return digest_of({"tables": tables_used, "measures": measures, "how": how})

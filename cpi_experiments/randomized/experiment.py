@@ -9,6 +9,9 @@ from cpi_experiments.display import Displayed
 from cpi_experiments.errors import DesignError, nearest
 from cpi_experiments.estimate import Link
 
+#: How an experiment may end: see `Experiment`.
+STOPPING = ("fixed", "group_sequential", "anytime")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment(Displayed):
@@ -34,7 +37,13 @@ class Experiment(Displayed):
     covariates : tuple of str
         Pre-period columns used for precision: columns of the customer table, or ``pre_`` and the id of a CPI or KPI.
     stopping : str
-        ``fixed``: one look, at the end.
+        ``fixed``: one look, at the end. ``group_sequential``: at the ``looks``. ``anytime``: whenever one likes.
+    looks : tuple of float
+        Shares of the planned size at which effects are looked at, rising to 1.
+    exclude : str
+        Assigned units that meet it are left out, such as ``kind = 'staff'``; columns of the table of assignments.
+    guardrails : mapping of KPI to float
+        How much worse each may get before it counts as harm, in its own unit, above zero.
     table : str
         Table of assignments (columns: experiment, the unit, arm, assigned_at).
 
@@ -56,6 +65,9 @@ class Experiment(Displayed):
     planned_move: float = 1.0
     covariates: tuple[str, ...] = field(default=())
     stopping: str = "fixed"
+    looks: tuple[float, ...] = (1.0,)
+    exclude: str = ""
+    guardrails: Mapping[str, float] = field(default_factory=dict)
     table: str = "assignments"
 
     def __post_init__(self) -> None:
@@ -73,6 +85,31 @@ class Experiment(Displayed):
             raise DesignError(f"experiment {self.id!r} ends ({self.end}) before it starts ({self.start})")
         if not self.planned_move > 0:
             raise DesignError(f"planned move of experiment {self.id!r} is not above zero")
+        self._check_looks()
+
+    def _check_looks(self) -> None:
+        if self.stopping not in STOPPING:
+            raise DesignError(
+                f"stopping {self.stopping!r} of experiment {self.id!r} is not known",
+                advice=nearest(self.stopping, list(STOPPING)),
+            )
+        rising = all(low < high for low, high in zip((0.0, *self.looks), self.looks, strict=False))
+        if not (self.looks and rising and self.looks[-1] == 1):
+            raise DesignError(
+                f"looks {list(self.looks)} of experiment {self.id!r} do not rise to 1",
+                advice="Give shares of the planned size, such as [0.5, 1].",
+            )
+        if len(self.looks) > 1 and self.stopping != "group_sequential":
+            raise DesignError(
+                f"experiment {self.id!r} has {len(self.looks)} looks and stopping {self.stopping!r}",
+                advice="Several planned looks need `stopping: group_sequential`.",
+            )
+        bad = [kpi for kpi, margin in self.guardrails.items() if not margin > 0]
+        if bad:
+            raise DesignError(
+                f"the margin of guardrail {bad[0]!r} of experiment {self.id!r} is not above zero",
+                advice="Give how much worse it may get, in its own unit.",
+            )
 
     @property
     def treatments(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cpi_experiments.catalog.entity_reader import read_entity
+from cpi_experiments.catalog.expression import parse_filter
 from cpi_experiments.catalog.resolve import read_date
 from cpi_experiments.errors import CatalogError
 from cpi_experiments.randomized.experiment import Experiment
@@ -44,6 +45,10 @@ def _check_plan(plan: Experiment, catalog: Catalog, file: str) -> None:
 
 
 def _check_links(plan: Experiment, catalog: Catalog) -> None:
+    for kpi in plan.guardrails:
+        catalog.kpi(kpi)
+    if plan.exclude:
+        parse_filter(plan.exclude)
     lever = catalog.lever(plan.lever)
     for link in plan.links:
         catalog.claimed(link)
