@@ -52,12 +52,40 @@ if TYPE_CHECKING:
     from cpi_experiments.measure.scores.scorecard import scorecard
     from cpi_experiments.observational.association import association
     from cpi_experiments.observational.screen import screen
-    from cpi_experiments.randomized.assigning.assignment import assign
+    from cpi_experiments.randomized.assigning.assignment import Assignment, assign
+    from cpi_experiments.randomized.assigning.balance import balance_table
+    from cpi_experiments.randomized.assigning.holdout import hold_out
+    from cpi_experiments.randomized.assigning.lists import read_assignment, write_assignment
+    from cpi_experiments.randomized.assigning.rerandomized import assign_balanced
+    from cpi_experiments.randomized.assigning.stratified import assign_stratified
+    from cpi_experiments.randomized.assigning.switchback import schedule_switchback
+    from cpi_experiments.randomized.audit_link import audit_link
+    from cpi_experiments.randomized.bundle import bundle_effect
     from cpi_experiments.randomized.compare import compare
+    from cpi_experiments.randomized.comparison import Comparison
     from cpi_experiments.randomized.experiment import Experiment
+    from cpi_experiments.randomized.integrity.aa import aa
+    from cpi_experiments.randomized.integrity.check_trial import check_trial
+    from cpi_experiments.randomized.integrity.rules import blocking_rules
+    from cpi_experiments.randomized.link import LinkEffect
     from cpi_experiments.randomized.link_effect import link_effect
+    from cpi_experiments.randomized.monitoring.guardrails import ship_rule
+    from cpi_experiments.randomized.monitoring.monitor import monitor
     from cpi_experiments.randomized.outcomes import Mean, Ratio
+    from cpi_experiments.randomized.planning.analysis_plan import AnalysisPlan
+    from cpi_experiments.randomized.planning.design import Design, design
     from cpi_experiments.randomized.planning.link_design import design_link
+    from cpi_experiments.randomized.planning.link_sizes import LinkDesign
+    from cpi_experiments.randomized.planning.planned_outcomes import (
+        PlannedCount,
+        PlannedEvents,
+        PlannedMean,
+        PlannedProportion,
+        PlannedRatio,
+    )
+    from cpi_experiments.randomized.planning.precision import Clusters, Looks, Repeated, Switchback
+    from cpi_experiments.randomized.planning.simulated_power import simulate_power
+    from cpi_experiments.randomized.row_outcomes import Quantile, Rank
     from cpi_experiments.simulate.company import simulate_company
     from cpi_experiments.stats.moments import Moments, add_moments
     from cpi_experiments.study import Study
@@ -65,10 +93,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "AnalysisPlan": "randomized.planning.analysis_plan",
+    "Assignment": "randomized.assigning.assignment",
     "Catalog": "catalog.entities",
+    "Clusters": "randomized.planning.precision",
+    "Comparison": "randomized.comparison",
     "Contract": "catalog.contract",
     "CpiError": "errors",
     "CpiWarning": "errors",
+    "Design": "randomized.planning.design",
     "Diagnostic": "estimate",
     "EffectPair": "estimate",
     "Estimand": "estimate",
@@ -79,56 +112,89 @@ _HOMES = {
     "Ledger": "ledger.store",
     "Limits": "catalog.contract",
     "Link": "estimate",
+    "LinkDesign": "randomized.planning.link_sizes",
+    "LinkEffect": "randomized.link",
+    "Looks": "randomized.planning.precision",
     "Mean": "randomized.outcomes",
     "Moments": "stats.moments",
     "Panel": "measure.panel",
+    "PlannedCount": "randomized.planning.planned_outcomes",
+    "PlannedEvents": "randomized.planning.planned_outcomes",
+    "PlannedMean": "randomized.planning.planned_outcomes",
+    "PlannedProportion": "randomized.planning.planned_outcomes",
+    "PlannedRatio": "randomized.planning.planned_outcomes",
+    "Quantile": "randomized.row_outcomes",
     "Range": "catalog.contract",
+    "Rank": "randomized.row_outcomes",
     "Ratio": "randomized.outcomes",
+    "Repeated": "randomized.planning.precision",
     "SparkTables": "measure.engines.spark",
     "Study": "study",
+    "Switchback": "randomized.planning.precision",
     "Tables": "measure.engine",
     "Verdict": "evidence.verdict",
     "Warehouse": "measure.engines.warehouse",
+    "aa": "randomized.integrity.aa",
     "add_moments": "stats.moments",
     "assign": "randomized.assigning.assignment",
+    "assign_balanced": "randomized.assigning.rerandomized",
+    "assign_stratified": "randomized.assigning.stratified",
     "association": "observational.association",
     "attrition_reasons": "measure.scores.attrition",
+    "audit_link": "randomized.audit_link",
+    "balance_table": "randomized.assigning.balance",
+    "blocking_rules": "randomized.integrity.rules",
     "build_panel": "measure.panel",
+    "bundle_effect": "randomized.bundle",
     "candidates": "hypotheses.candidates",
     "charter": "accountability.assess",
     "check_data": "measure.quality.checks",
     "check_files": "measure.quality.files",
     "check_join": "measure.quality.keys",
+    "check_trial": "randomized.integrity.check_trial",
     "compare": "randomized.compare",
     "customer_segments": "measure.scores.customer_segments",
+    "design": "randomized.planning.design",
     "design_link": "randomized.planning.link_design",
     "export_moments": "measure.moments.store",
     "gather": "measure.moments.gather",
     "gather_files": "measure.moments.store",
     "gather_tuples": "measure.moments.tuples",
+    "hold_out": "randomized.assigning.holdout",
     "indicator": "measure.built_in.indicator",
     "judge": "evidence.quarter",
     "judge_links": "evidence.judge",
     "link_effect": "randomized.link_effect",
     "load_catalog": "catalog.load",
     "load_moments": "measure.moments.store",
+    "monitor": "randomized.monitoring.monitor",
     "promoter_gap": "measure.scores.promoter_gap",
     "quarantine": "measure.quality.quarantine",
+    "read_assignment": "randomized.assigning.lists",
     "register": "hypotheses.registry",
     "save_moments": "measure.moments.store",
+    "schedule_switchback": "randomized.assigning.switchback",
     "scorecard": "measure.scores.scorecard",
     "screen": "observational.screen",
+    "ship_rule": "randomized.monitoring.guardrails",
     "simulate_company": "simulate.company",
+    "simulate_power": "randomized.planning.simulated_power",
     "what_if_churn": "measure.scores.churn_what_if",
     "what_if_churn_in": "measure.scores.churn_what_if",
+    "write_assignment": "randomized.assigning.lists",
     "write_quarantine": "measure.quality.quarantine",
 }
 
 __all__ = [
+    "AnalysisPlan",
+    "Assignment",
     "Catalog",
+    "Clusters",
+    "Comparison",
     "Contract",
     "CpiError",
     "CpiWarning",
+    "Design",
     "Diagnostic",
     "EffectPair",
     "Estimand",
@@ -139,48 +205,76 @@ __all__ = [
     "Ledger",
     "Limits",
     "Link",
+    "LinkDesign",
+    "LinkEffect",
+    "Looks",
     "Mean",
     "Moments",
     "Panel",
+    "PlannedCount",
+    "PlannedEvents",
+    "PlannedMean",
+    "PlannedProportion",
+    "PlannedRatio",
+    "Quantile",
     "Range",
+    "Rank",
     "Ratio",
+    "Repeated",
     "SparkTables",
     "Study",
+    "Switchback",
     "Tables",
     "Verdict",
     "Warehouse",
+    "aa",
     "add_moments",
     "assign",
+    "assign_balanced",
+    "assign_stratified",
     "association",
     "attrition_reasons",
+    "audit_link",
+    "balance_table",
+    "blocking_rules",
     "build_panel",
+    "bundle_effect",
     "candidates",
     "charter",
     "check_data",
     "check_files",
     "check_join",
+    "check_trial",
     "compare",
     "customer_segments",
+    "design",
     "design_link",
     "export_moments",
     "gather",
     "gather_files",
     "gather_tuples",
+    "hold_out",
     "indicator",
     "judge",
     "judge_links",
     "link_effect",
     "load_catalog",
     "load_moments",
+    "monitor",
     "promoter_gap",
     "quarantine",
+    "read_assignment",
     "register",
     "save_moments",
+    "schedule_switchback",
     "scorecard",
     "screen",
+    "ship_rule",
     "simulate_company",
+    "simulate_power",
     "what_if_churn",
     "what_if_churn_in",
+    "write_assignment",
     "write_quarantine",
 ]
 
@@ -194,4 +288,4 @@ def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands fo
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

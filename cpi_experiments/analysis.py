@@ -7,14 +7,19 @@ from datetime import date, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cpi_experiments.errors import DataError, DesignError, EstimationError
 from cpi_experiments.evidence.verdict import Design, Evidence
 from cpi_experiments.measure.overlap import shared_share
 from cpi_experiments.measure.units import Trial, UnitFrame, measure_trials
 from cpi_experiments.observational.fixed_effects import fixed_effects, lag_periods
 from cpi_experiments.randomized.encouragement import check_integrity, encouragement, itt
+from cpi_experiments.randomized.integrity.check_trial import check_trial
+from cpi_experiments.randomized.monitoring.monitor import monitor
 from cpi_experiments.randomized.planning.analysis_plan import plan_of
 from cpi_experiments.randomized.planning.plan_lock import follows_lock
+from cpi_experiments.units import Direction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,6 +30,8 @@ if TYPE_CHECKING:
     from cpi_experiments.measure.engines.source import Engine
     from cpi_experiments.measure.panel import Panel
     from cpi_experiments.randomized.experiment import Experiment
+    from cpi_experiments.randomized.integrity.check_trial import Integrity
+    from cpi_experiments.randomized.monitoring.monitoring import Monitoring
     from cpi_experiments.randomized.planning.analysis_plan import AnalysisPlan
     from cpi_experiments.stats.moments import Moments
 
@@ -65,19 +72,7 @@ def measure_plans(
     DataError
         If tables or arms do not fit a plan; it names the experiment.
     """
-    cpis = tuple(cpi.id for cpi in catalog.cpis.values() if cpi.measure.kind is None or cpi.measure.kind.by_customer)
-    trials = [
-        Trial(
-            experiment=plan.id,
-            cpis=cpis,
-            kpis=tuple(dict.fromkeys([*(link.kpi_id for link in plan.links), *plan.guardrails])),
-            covariates=tuple(plan.covariates),
-            unit=plan.randomize,
-            assignments=plan.table,
-            exclude=plan.exclude,
-        )
-        for plan in plans
-    ]
+    trials = [_asked(catalog, plan) for plan in plans]
     found = measure_trials(tables, catalog, trials, as_of=None if as_of is None else str(as_of))
     for plan, data in zip(plans, found, strict=True):
         try:
@@ -90,6 +85,103 @@ def measure_plans(
                 advice=f"Its effects stay hidden until {closes(catalog, plan)}: an early look costs the error rate.",
             )
     return found
+
+
+def _asked(catalog: Catalog, plan: Experiment) -> Trial:
+    cpis = (cpi.id for cpi in catalog.cpis.values() if cpi.measure.kind is None or cpi.measure.kind.by_customer)
+    return Trial(
+        experiment=plan.id,
+        cpis=tuple(cpis),
+        kpis=tuple(dict.fromkeys([*(link.kpi_id for link in plan.links), *plan.guardrails])),
+        covariates=tuple(plan.covariates),
+        unit=plan.randomize,
+        assignments=plan.table,
+        exclude=plan.exclude,
+    )
+
+
+def monitor_trial(tables: Engine, catalog: Catalog, plan: Experiment, link: Link, *, as_of: date) -> Monitoring:
+    """Look at a running experiment as its plan allows: customers whose windows have closed, effects only if planned.
+
+    Parameters
+    ----------
+    tables : Engine
+    catalog : Catalog
+    plan : Experiment
+        Its ``stopping`` and ``looks`` say what may be seen; its ``guardrails`` are watched always.
+    link : Link
+        One of the plan's.
+    as_of : date
+        Last day that is seen.
+
+    Raises
+    ------
+    DesignError
+        If the plan names no size.
+    DataError
+        If no customer's window has closed, or tables or arms do not fit the plan; it names the experiment.
+    """
+    if not plan.planned_n:
+        raise DesignError(f"experiment {plan.id!r} names no `planned_n`", advice="See cpi design.")
+    data = measure_trials(tables, catalog, [_asked(catalog, plan)], as_of=str(as_of))[0]
+    days = max(catalog.kpi(kpi).measure.window_days for kpi in data.kpis)
+    window = np.timedelta64(round(max(days, window_days(catalog, link)) * 86_400), "s")
+    known = data.frame["assigned_at"].to_numpy().astype("datetime64[s]") + window
+    closed = np.asarray(known < np.datetime64(as_of + timedelta(days=1), "s"))
+    if not closed.any():
+        raise DataError(
+            f"no window of the {len(closed):,} customers has closed by {as_of}", where=f"experiment {plan.id}",
+            advice=f"The first closes on {known.min().astype('datetime64[D]')}.",
+        )  # fmt: skip
+    frame = data.frame[closed].assign(known=np.datetime_as_string(known[closed].astype("datetime64[D]")))
+    watched = {kpi: catalog.kpi(kpi).better for kpi in (*plan.guardrails, link.kpi_id)}
+    try:
+        return monitor(
+            frame, arm="arm", control=plan.control, time="known", plan=plan.stopping,  # type: ignore[arg-type] # checked by the plan
+            planned_n=plan.planned_n,
+            cpi=link.cpi_id, kpi=link.kpi_id, increment=catalog.cpi(link.cpi_id).divisor,
+            looks=plan.looks if plan.stopping == "group_sequential" else None, covariates=plan.covariates,
+            allocation=plan.allocation, guardrails=plan.guardrails,
+            better={kpi: "lower" if side is Direction.LOWER else "higher" for kpi, side in watched.items()},
+            units="customers",
+        )  # fmt: skip
+    except (DataError, EstimationError) as error:
+        raise _named(error, plan) from error
+
+
+def running_integrity(tables: Engine, catalog: Catalog, plan: Experiment, *, as_of: date | None) -> Integrity:
+    """Check an experiment that may still run; no effect is looked at."""
+    until = None if as_of is None else str(as_of)
+    return trial_integrity(measure_trials(tables, catalog, [_asked(catalog, plan)], as_of=until)[0], plan)
+
+
+def trial_integrity(data: UnitFrame, plan: Experiment, *, link: Link | None = None) -> Integrity:
+    """Check a measured experiment before its effects: its split, by day too, who is missing, what differed before.
+
+    Parameters
+    ----------
+    data : UnitFrame
+    plan : Experiment
+    link : Link, optional
+        Whose CPI and KPI are looked at; those of all links by default.
+
+    Raises
+    ------
+    DataError
+        If arms or columns do not fit the plan.
+    """
+    links = plan.links if link is None else (link,)
+    days = np.datetime_as_string(data.frame["assigned_at"].to_numpy().astype("datetime64[D]"))
+    return check_trial(
+        data.frame.assign(day=days),
+        arm="arm",
+        control=plan.control,
+        unit="unit",
+        allocation=plan.allocation,
+        outcomes=list(dict.fromkeys(name for each in links for name in (each.cpi_id, each.kpi_id))),
+        covariates=list(plan.covariates),
+        day="day",
+    )
 
 
 def past_evidence(panel: Panel, catalog: Catalog, hypothesis: Hypothesis) -> Evidence:
@@ -157,15 +249,24 @@ def trial_evidence(
         found = tuple(part(h, overlaps=overlaps.get(h.link, ())) for h in hypotheses)
     except (DataError, EstimationError) as error:
         raise _named(error, plan) from error
+    why = follows.advice.rstrip(".") or _stopped_early(plan, len(data.frame))
     return tuple(
         replace(
             evidence,
             estimate=replace(evidence.estimate, diagnostics=(*evidence.estimate.diagnostics, follows)),
             plan_digest="" if locked is None else locked.digest,
-            exploratory=follows.advice.rstrip("."),
+            exploratory=why,
         )
         for evidence in found
     )
+
+
+def _stopped_early(plan: Experiment, n: int) -> str:
+    """Say why the estimate of a trial that could end early, and did, does not count: it ended where it looked best."""
+    if plan.stopping == "fixed" or n >= plan.planned_n > 0:
+        return ""
+    planned = f"{plan.planned_n:,} planned" if plan.planned_n else "no planned size"
+    return f"its {plan.stopping.replace('_', '-')} plan ended with {n:,} customers of {planned}: see cpi monitor"
 
 
 def overlapping(
@@ -195,7 +296,8 @@ def _evidence(
     checks = check_integrity(data, plan, outcomes=(link.cpi_id, link.kpi_id), moments=moments)
     effect = encouragement(data, plan, hypothesis, cpi=catalog.cpi(link.cpi_id), moments=moments)
     declared = catalog.lever(plan.lever).moves
-    failed = [check for check in (*checks, *effect.estimate.diagnostics) if check.blocks]
+    more = trial_integrity(data, plan, link=link).diagnostics
+    failed = {check.name: check for check in (*more, *checks, *effect.estimate.diagnostics) if check.blocks}
     return Evidence(
         link=link,
         design=Design.RANDOMIZED,
@@ -215,7 +317,7 @@ def _evidence(
             if other != link.cpi_id and abs(t) > (ALSO_MOVED if other in declared else ALSO_MOVED_UNDECLARED)
         ),
         overlaps=overlaps,
-        blocked="; ".join(dict.fromkeys(f"{check.name}: {check.advice}" for check in failed)),
+        blocked="; ".join(f"{check.name}: {check.advice}" for check in failed.values()),
         data_digest=data.digest,
     )
 

@@ -163,6 +163,28 @@ def percent(share: float, digits: int = 0) -> str:
     return "not available" if math.isnan(share) else f"{100 * share:.{digits}f}%"
 
 
+def level_text(level: float) -> str:
+    """Write a confidence level with as many digits as it has.
+
+    Examples
+    --------
+    >>> level_text(0.95), level_text(0.975), level_text(0.9999999)
+    ('95%', '97.5%', '99.99999%')
+    """
+    return f"{100 * level:.12g}%"
+
+
+def points(text: str) -> str:
+    """Add the unit to a number of points that is written already.
+
+    Examples
+    --------
+    >>> points("+1"), points("-2.0")
+    ('+1 point', '-2.0 points')
+    """
+    return f"{text} point{'' if text.lstrip('+-') == '1' else 's'}"
+
+
 def p_text(p_value: float) -> str:
     """Write a p-value.
 
@@ -213,6 +235,21 @@ def clean_text(text: str) -> str:
     return text.translate(_UNWANTED)
 
 
+#: Tabs and new lines in a name would break the table that it stands in.
+_BREAKS = dict.fromkeys((9, 10, 13, 0x2028, 0x2029), " ")
+
+
+def one_line(text: str) -> str:
+    """Make a name safe to stand in a line or a table.
+
+    Examples
+    --------
+    >>> one_line("won" + chr(10) + "back")
+    'won back'
+    """
+    return clean_text(text.replace("\r\n", " ")).translate(_BREAKS)
+
+
 # -- tables ----------------------------------------------------------------------------------------------------------
 
 
@@ -248,7 +285,7 @@ def text_table(rows: Sequence[Mapping[str, str]], *, right: Iterable[str] = ()) 
     if not rows:
         return "(no rows)"
     names = columns_of(rows)
-    cells = [names, *([row.get(name, "") for name in names] for row in rows)]
+    cells = [[*map(one_line, names)], *([one_line(row.get(name, "")) for name in names] for row in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
     flush = set(right)
     lines = [
@@ -277,5 +314,5 @@ def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
     """Lay rows out as a Markdown table; pipes in cells are escaped."""
     names = columns_of(rows)
     lines = [names, ["---"] * len(names), *([row.get(name, "") for name in names] for row in rows[:MAX_ROWS])]
-    text = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    text = "\n".join("| " + " | ".join(one_line(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
     return f"{text}\n\n{_hidden(rows)}" if _hidden(rows) else text

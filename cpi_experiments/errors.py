@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class CpiError(Exception):
     """Base of all errors that a user can cause and mend.
@@ -65,7 +70,19 @@ class CpiWarning(UserWarning):
     """Something was set aside or adjusted; the result says so too."""
 
 
-def nearest(word: str, allowed: list[str]) -> str:
+def kind_of(value: object) -> str:
+    """Name the type of a value, with its article.
+
+    Examples
+    --------
+    >>> kind_of([]), kind_of(3), kind_of(None)
+    ('a list', 'an int', 'a NoneType')
+    """
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIO' or name == 'ndarray' else 'a'} {name}"
+
+
+def nearest(word: object, allowed: Iterable[object]) -> str:
     """Say which allowed word was probably meant, or list them all.
 
     Examples
@@ -74,10 +91,13 @@ def nearest(word: str, allowed: list[str]) -> str:
     "Did you mean 'target'?"
     >>> nearest("colour", ["target", "unit"])
     'Known: target, unit.'
+    >>> nearest(3, ["target", "unit"])  # whatever a file held
+    'Known: target, unit.'
     """
     import difflib  # noqa: PLC0415 - only on the way to an error
 
-    close = difflib.get_close_matches(word, allowed, n=1)
+    known = [str(each) for each in allowed]
+    close = difflib.get_close_matches(str(word), known, n=1)
     if close:
         return f"Did you mean {close[0]!r}?"
-    return f"Known: {', '.join(sorted(allowed)) or 'none'}."
+    return f"Known: {', '.join(sorted(known)) or 'none'}."

@@ -10,7 +10,7 @@ from enum import Enum, StrEnum
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
-from cpi_experiments.display import Displayed, decimals, interval, number, percent, plain, wrapped
+from cpi_experiments.display import Displayed, decimals, interval, level_text, number, plain, wrapped
 from cpi_experiments.errors import CatalogError, EstimationError
 from cpi_experiments.wording.results import estimate_sentence
 
@@ -174,7 +174,7 @@ class Estimate(Displayed):
             estimand=self.estimand.value,
             value=number(self.value, digits, sign=True),
             interval=interval(self.ci_low, self.ci_high, digits, sign=True),
-            level=percent(self.confidence_level),
+            level=level_text(self.confidence_level),
             status=self.status.value,
         )
 

@@ -7,16 +7,27 @@ from datetime import date
 from typing import TYPE_CHECKING, Self
 
 from cpi_experiments.accountability.assess import charter, influences
-from cpi_experiments.analysis import closes, measure_plans, measure_trial, overlapping, past_evidence, trial_evidence
+from cpi_experiments.analysis import (
+    closes,
+    measure_plans,
+    measure_trial,
+    monitor_trial,
+    overlapping,
+    past_evidence,
+    running_integrity,
+    trial_evidence,
+    window_days,
+)
 from cpi_experiments.catalog.load import load_catalog
 from cpi_experiments.catalog.project import Project, load_project
+from cpi_experiments.catalog.resolve import read_date
 from cpi_experiments.catalog.rules import lint
 from cpi_experiments.errors import CatalogError, DataError, EstimationError, LedgerError, nearest
 from cpi_experiments.estimate import Link
 from cpi_experiments.evidence.quarter import judge
 from cpi_experiments.evidence.record import recall, record, record_verdicts
 from cpi_experiments.hypotheses.candidates import Candidates, candidates, hypothesis_of
-from cpi_experiments.hypotheses.registry import register, registrations
+from cpi_experiments.hypotheses.registry import LOOK, register, registrations
 from cpi_experiments.ledger.store import Ledger
 from cpi_experiments.measure.engine import Tables
 from cpi_experiments.measure.levels import latest_levels
@@ -27,7 +38,7 @@ from cpi_experiments.measure.quality.files import check_files
 from cpi_experiments.measure.quality.gate import hold_to_contracts
 from cpi_experiments.measure.scores.scorecard import scorecard
 from cpi_experiments.randomized.encouragement import trial_moments
-from cpi_experiments.randomized.planning.analysis_plan import AnalysisPlan, plan_of
+from cpi_experiments.randomized.planning.analysis_plan import AnalysisPlan, Change, changes, plan_of
 from cpi_experiments.randomized.planning.link_design import LinkDesign, design_link
 from cpi_experiments.randomized.planning.plan_lock import lock_plan, locked_plans
 from cpi_experiments.randomized.plans import read_plans
@@ -47,6 +58,8 @@ if TYPE_CHECKING:
     from cpi_experiments.measure.scores.rows import Scorecard
     from cpi_experiments.measure.units import UnitFrame
     from cpi_experiments.randomized.experiment import Experiment
+    from cpi_experiments.randomized.integrity.check_trial import Integrity
+    from cpi_experiments.randomized.monitoring.monitoring import Monitoring
     from cpi_experiments.report.review import Review
 
     Progress = Callable[[str], None]
@@ -186,11 +199,25 @@ class Study:
 
     def lock(self, experiment_id: str, *, who: str = "", amend: str = "") -> AnalysisPlan:
         """Lock the analysis plan of an experiment; a locked one changes only with a reason to amend it."""
-        plan = self._planned(experiment_id)
-        now = plan_of(plan, self.catalog, [hypothesis_of(self.catalog, link) for link in plan.links])
-        return lock_plan(now, self.ledger, who=who, amend=amend)
+        return lock_plan(self._plan_now(experiment_id), self.ledger, who=who, amend=amend)
 
-    def _planned(self, experiment_id: str) -> Experiment:
+    def deviations(self, experiment_id: str) -> tuple[Change, ...]:
+        """Say in which fields the files of an experiment differ from its lock; nothing if it is not locked."""
+        locked = locked_plans(self.ledger).get(experiment_id)
+        return () if locked is None else changes(locked, self._plan_now(experiment_id))
+
+    def _plan_now(self, experiment_id: str) -> AnalysisPlan:
+        plan = self.planned(experiment_id)
+        return plan_of(plan, self.catalog, [hypothesis_of(self.catalog, link) for link in plan.links])
+
+    def planned(self, experiment_id: str) -> Experiment:
+        """Return the plan of an experiment.
+
+        Raises
+        ------
+        CatalogError
+            If there is none of that name.
+        """
         if experiment_id not in self.experiments:
             raise CatalogError(
                 f"experiment {experiment_id!r} is not planned", advice=nearest(experiment_id, list(self.experiments))
@@ -201,17 +228,56 @@ class Study:
         """Freeze every claimed link; links that are registered already stay as they are."""
         return tuple(self.register(link, who=who) for link in self.catalog.links)
 
-    def design(self, hypothesis: Hypothesis, *, lever: str, kpi_sd: float, planned_move: float) -> LinkDesign:
+    def design(  # noqa: PLR0913 - what a plan depends on, each named
+        self,
+        hypothesis: Hypothesis,
+        *,
+        lever: str,
+        kpi_sd: float,
+        planned_move: float,
+        cpi_sd: float | None = None,
+        power: float = 0.8,
+        per_day: float | None = None,
+        population: int | None = None,
+    ) -> LinkDesign:
         """Plan an experiment for a hypothesis; see `cpi_experiments.randomized.planning.link_design.design_link`."""
         self.catalog.lever(lever)
         links = len(self.catalog.links)
         return design_link(
-            hypothesis, lever, kpi_sd=kpi_sd, planned_move=planned_move, links=links, fdr=self.project.fdr
-        )
+            hypothesis, lever, kpi_sd=kpi_sd, planned_move=planned_move, cpi_sd=cpi_sd, power=power, per_day=per_day,
+            population=population, window_days=window_days(self.catalog, hypothesis.link), links=links,
+            fdr=self.project.fdr,
+        )  # fmt: skip
 
     def past_data(self, hypothesis: Hypothesis, panel: Panel) -> Evidence:
         """Estimate the association of a link in past data (two-way fixed effects) and record it."""
         return record(self.ledger, past_evidence(panel, self.catalog, hypothesis))
+
+    def monitor(self, experiment_id: str, *, as_of: date | str, link: str | Link | None = None) -> Monitoring:
+        """Look at a running experiment as its plan allows; effects stay hidden unless looks at them were planned.
+
+        A look at which effects could be seen is recorded: what is changed after it is exploratory.
+        """
+        plan = self.planned(experiment_id)
+        if not plan.links:
+            raise CatalogError(f"experiment {experiment_id!r} tests no link", advice="Name one under `hypotheses:`.")
+        chosen = Link.parse(str(link)) if link else plan.links[0]
+        last = as_of if isinstance(as_of, date) else read_date(as_of)
+        found = monitor_trial(self.tables, self.catalog, plan, chosen, as_of=last)
+        if found.effects:
+            seen = {
+                "experiment": plan.id,
+                "link": str(chosen),
+                "as_of": str(as_of),
+                "n": found.n,
+                "said": found.sentence,
+            }
+            self.ledger.append(LOOK, plan.id, seen)
+        return found
+
+    def integrity(self, experiment_id: str, *, as_of: date | None = None) -> Integrity:
+        """Check an experiment, finished or running, before its effects are looked at."""
+        return running_integrity(self.tables, self.catalog, self.planned(experiment_id), as_of=as_of)
 
     def analyze(self, experiment_id: str, *, as_of: date | None = None) -> tuple[Evidence, ...]:
         """Analyse a finished experiment: integrity first, then every link that it tests; all of it is recorded.
@@ -221,7 +287,7 @@ class Study:
         DesignError
             If some customers can still be measured: one look was planned, at the end. Nothing is recorded then.
         """
-        plan = self._planned(experiment_id)
+        plan = self.planned(experiment_id)
         data = measure_trial(self.tables, self.catalog, plan, as_of=as_of)
         return tuple(record(self.ledger, evidence) for evidence in self._analysis(plan, data))
 

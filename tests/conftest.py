@@ -140,7 +140,8 @@ def shop_tables(*, share, arm, email):
     )
     for customer in range(600):
         treated = customer >= 600 * (1 - share) if share != 0.5 else bool(customer % 2)
-        begin = datetime(2026, 4, 1, tzinfo=UTC) + timedelta(days=customer % 10, hours=customer % 24)
+        pair = customer // 2  # both arms begin on every day
+        begin = datetime(2026, 4, 1, tzinfo=UTC) + timedelta(days=pair % 10, hours=pair % 24)
         assigned.append(f"auto_quote_2026q2,{customer},{arm if treated else 'manual'},{begin:%Y-%m-%d %H:%M:%S}")
         for month in (1, 2, 3, 4):
             at = begin + timedelta(hours=30) if month == 4 else datetime(2026, month, 1 + customer % 20, 9, tzinfo=UTC)

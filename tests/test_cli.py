@@ -505,6 +505,34 @@ def test_compare_of_one_file(cpi, trial):
     check_refused(cpi("compare", trial, "--arm", "variant", "--control", "0", "--outcome", "wom"), "wom", "won")
 
 
+def test_a_blocked_trial_exits_3_and_says_so_first(cpi, trial):
+    head, *rows = trial.read_text().splitlines()
+    trial.write_text("\n".join([head, *(row for at, row in enumerate(rows) if at % 6 not in (1, 3))]) + "\n")
+    given = (trial, "--arm", "variant", "--control", "0")
+    ran = cpi("compare", *given, "--outcome", "won")
+    assert (ran.code, ran.err) == (3, "")
+    assert ran.out.startswith("Blocked: the sample ratio")
+    for kpis in (("--kpi", "won"), ("--kpi", "won", "--kpi", "prior")):
+        ran = cpi("link", *given, "--cpi", "quote_hours", *kpis)
+        assert (ran.code, ran.err) == (3, "")
+        assert "BLOCKED" in ran.out
+
+
+def test_options_that_do_not_go_together_are_refused(cpi, trial):
+    given = ("compare", trial, "--arm", "variant", "--control", "0", "--outcome", "won")
+    check_refused(cpi(*given, "--cap", "prior=3"), "--cap prior is for a column that is no outcome")
+    check_refused(cpi(*given, "--cap", "won=abc"), "'abc' is neither a number nor a percentile", "p99")
+    assert cpi(*given, "--cap", "won=p99").code == 0
+    check_refused(cpi("aa", trial, "--outcome", "won", "--n", "10", "--ladder"), "--n and --ladder")
+
+
+def test_boolean_arms_are_named_on_the_command_line(cpi, trial):
+    trial.write_text(trial.read_text().replace("\n0,", "\nFalse,").replace("\n1,", "\nTrue,"))
+    ran = cpi("compare", trial, "--arm", "variant", "--control", "False", "--outcome", "won")
+    assert (ran.code, ran.err) == (0, "")
+    assert ran.out.startswith("True -> won")
+
+
 @pytest.mark.parametrize("name", ["gone.csv", "a\0b.csv", "model.pkl", "empty.csv", "."])
 def test_file_that_cannot_be_read_is_refused(cpi, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)

@@ -31,11 +31,12 @@ def test_every_step_returns_an_object_that_prints_well(study):
     claim = study.register(LINK, who="Ann")
     past = study.past_data(claim, panel)
     plan = study.design(claim, lever="auto_quote", kpi_sd=0.4, planned_move=5.0)
+    checks = study.integrity(TRIAL, as_of=JUNE)
     (found,) = study.analyze(TRIAL, as_of=JUNE)
     verdicts = study.judge("2026Q2")
     charter = study.charter(verdicts, panel=panel)
     review = study.review("2026Q2", verdicts, panel=panel)
-    shown = (study.catalog, study.candidates(), panel, claim, past, plan, found, *verdicts, charter, review)
+    shown = (study.catalog, study.candidates(), panel, claim, past, plan, checks, found, *verdicts, charter, review)
     for result in shown:
         text = str(result)
         assert text
@@ -94,6 +95,15 @@ def test_early_look_is_refused_and_records_nothing(study):
     assert [plan.id for plan in study.running(date(2026, 4, 15))] == [TRIAL]
     assert study.finished(date(2026, 4, 15)) == ()
     assert [plan.id for plan in study.finished(JUNE)] == [TRIAL]
+
+
+def test_a_running_experiment_can_be_checked_and_shows_no_effect(study):
+    checks = study.integrity(TRIAL, as_of=date(2026, 4, 20))
+    assert not checks.blocks
+    assert "sample ratio" in [check.name for check in checks.diagnostics]
+    assert study.monitor(TRIAL, as_of="2026-05-08", link=LINK).plan == "fixed"
+    with pytest.raises(CatalogError, match="2026-13-01"):
+        study.monitor(TRIAL, as_of="2026-13-01")
 
 
 def test_running_experiments_are_in_the_review_without_effects(write_shop):

@@ -1,6 +1,6 @@
 """The command line: numbers to stdout, progress to stderr; nothing heavy is imported before a command needs it."""
 
-from cpi_experiments.cli import plain, project
+from cpi_experiments.cli import demo, files, project, trials
 from cpi_experiments.cli.app import app, main
 
-__all__ = ["app", "main", "plain", "project"]
+__all__ = ["app", "demo", "files", "main", "project", "trials"]

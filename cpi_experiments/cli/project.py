@@ -10,7 +10,7 @@ from cpi_experiments.cli.app import BLOCKED, app
 from cpi_experiments.cli.output import draft_of, new_path, progress, write_report, written
 from cpi_experiments.errors import ReportError
 
-_FOLDER = click.option(
+FOLDER = click.option(
     "--project", "folder", default=".", metavar="DIR", help="Project folder; default: the current one."
 )
 
@@ -27,7 +27,7 @@ def init(name: str) -> None:
 
 
 @app.command()
-@_FOLDER
+@FOLDER
 def lint(folder: str) -> None:
     """Check the catalog; exit 1 if there are errors."""
     from cpi_experiments.study import Study  # noqa: PLC0415
@@ -45,7 +45,7 @@ def lint(folder: str) -> None:
 
 
 @app.command()
-@_FOLDER
+@FOLDER
 def candidates(folder: str) -> None:
     """List every CPI x KPI pair that the catalog allows."""
     from cpi_experiments.study import Study  # noqa: PLC0415
@@ -56,7 +56,7 @@ def candidates(folder: str) -> None:
 
 @app.command()
 @click.argument("link", required=False)
-@_FOLDER
+@FOLDER
 @click.option("--who", default="", help="Name to record beside the user of this machine.")
 def register(link: str | None, folder: str, who: str) -> None:
     """Freeze the claim of LINK ("cpi -> kpi") in the ledger, or of every claimed link."""
@@ -69,7 +69,7 @@ def register(link: str | None, folder: str, who: str) -> None:
 
 
 @app.command()
-@_FOLDER
+@FOLDER
 @click.option("--as-of", default=None, metavar="DAY", help="Rows after this day are late; default: none are.")
 def check(folder: str, as_of: str | None) -> None:
     """Check every event table against its contract, and for what looks wrong; exit 1 if there are errors."""
@@ -88,7 +88,7 @@ def check(folder: str, as_of: str | None) -> None:
 
 
 @app.command()
-@_FOLDER
+@FOLDER
 @click.option("--by", default=None, metavar="COLUMN", help="Column of the customers: one row a group.")
 @click.option("--period", default="month", show_default=True, help="day, week, month, quarter or year.")
 @click.option("--as-of", default=None, metavar="DAY", help="Last day that is seen.")
@@ -112,7 +112,7 @@ def measure(folder: str, by: str | None, period: str, as_of: str | None, *, as_j
 
 @app.command()
 @click.argument("quarter")
-@_FOLDER
+@FOLDER
 @click.option("--out", default=None, metavar="DIR", help="Folder of the report; default: reports/QUARTER.")
 @click.option("--force", is_flag=True, help="Replace a report that is there.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, touch nothing.")
@@ -153,7 +153,7 @@ def ledger() -> None:
 
 
 @ledger.command()
-@_FOLDER
+@FOLDER
 @click.option("--anchor", default=None, metavar="COUNT:HASH", help="Head that an earlier report printed.")
 def verify(folder: str, anchor: str | None) -> None:
     """Check that no row was edited, removed or inserted; exit 1 if one was."""

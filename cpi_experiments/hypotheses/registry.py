@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 REGISTER = "register"
 ANALYSE = "analyse"
+LOOK = "look"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,9 @@ def register(hypothesis: Hypothesis, ledger: Ledger, *, who: str = "", reason: s
     old = registrations(ledger).get(hypothesis.link)
     if old is not None and old.hypothesis.digest == digest:
         return old.hypothesis
-    analysed = old is not None and bool(ledger.rows(action=ANALYSE, subject=str(hypothesis.link)))
+    analysed = old is not None and (
+        bool(ledger.rows(action=ANALYSE, subject=str(hypothesis.link))) or _looked_at(ledger, hypothesis.link)
+    )
     after_data = (old.after_data or old.hypothesis.digest) if old is not None and analysed else ""
     row = ledger.append(
         REGISTER,
@@ -67,6 +70,11 @@ def register(hypothesis: Hypothesis, ledger: Ledger, *, who: str = "", reason: s
         supersedes=old.seq if old is not None else None,
     )
     return replace(hypothesis, registered_at=row.at, digest=digest)
+
+
+def _looked_at(ledger: Ledger, link: Link) -> bool:
+    """Whether an effect on a link was seen while an experiment ran."""
+    return any(row.payload["link"] == str(link) for row in ledger.rows(action=LOOK))
 
 
 def registrations(ledger: Ledger) -> dict[Link, Registration]:

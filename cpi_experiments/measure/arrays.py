@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cpi_experiments.errors import DataError, nearest
+from cpi_experiments.errors import DataError, kind_of, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +110,7 @@ def columns_of_frame(data: Any, columns: Sequence[str], optional: Sequence[str])
         If the data are no table, or a column is missing or occurs twice.
     """
     if not (hasattr(data, "columns") and hasattr(data, "iloc")):
-        raise DataError(f"a {type(data).__name__} is not a table", advice="Give a DataFrame, a path or a relation.")
+        raise DataError(f"{kind_of(data)} is not a table", advice="Give a DataFrame, a path or a relation.")
     wanted = wanted_columns(list(data.columns), columns, optional, where="data")
     return {name: series_array(data[name], name) for name in wanted}
 

@@ -16,6 +16,10 @@ Array = np.ndarray
 
 #: Squares of larger numbers leave the range of doubles, and tests would answer p = 1.
 LARGEST = 1e150
+#: Squares of smaller numbers lose their digits, and tests would say that nothing varies.
+SMALLEST = 1e-150
+#: Whole numbers up to here are exact as doubles.
+EXACT = 2**53
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+(?:\.\d{3})*,\d+")
 _SHOWN = 24
 
@@ -39,7 +43,8 @@ def numeric(columns: Mapping[str, Array], name: str, *, where: str = "") -> Arra
     Raises
     ------
     DataError
-        If the column is missing, text, a time, or holds infinite or absurdly large values.
+        If the column is missing, text, a time, or holds infinite or absurdly large values, or whole numbers that
+        doubles round.
 
     Examples
     --------
@@ -53,24 +58,64 @@ def numeric(columns: Mapping[str, Array], name: str, *, where: str = "") -> Arra
         raise DataError(
             f"column {name!r} is a time, not a number", where=where, advice="Turn it into a duration such as hours."
         )
+    if _too_exact(values):
+        raise DataError(
+            f"column {name!r} holds whole numbers beyond 2**53, which doubles cannot tell apart",
+            where=where,
+            advice="Are they ids? Otherwise subtract a common offset, or count in larger units.",
+        )
     if values.dtype.kind not in "biuf":
         raise _not_a_number(values, name, where)
     numbers = values.astype(np.float64, copy=False)
     infinite = int(np.isinf(numbers).sum())
     if infinite:
+        values_word = "value" if infinite == 1 else "values"
         raise DataError(
-            f"column {name!r} holds {infinite:,} infinite values among {len(numbers):,}",
+            f"column {name!r} holds {infinite:,} infinite {values_word} among {len(numbers):,}",
             where=where,
             advice="Look for divisions by zero; leave the cell empty if the value is unknown.",
         )
     absurd = int((np.abs(numbers) > LARGEST).sum())
     if absurd:
         raise DataError(
-            f"column {name!r} holds {absurd:,} values beyond {LARGEST:g}",
+            f"column {name!r} holds {absurd:,} {'value' if absurd == 1 else 'values'} beyond {LARGEST:g}",
             where=where,
             advice="No measured outcome is that large: correct the rows or the unit.",
         )
     return numbers
+
+
+def measured(columns: Mapping[str, Array], name: str) -> Array:
+    """Return the doubles of a column whose variance will be taken; as `numeric`, but not numbers too small for squares.
+
+    Raises
+    ------
+    DataError
+        As `numeric`; or if no value is large enough for its square.
+
+    Examples
+    --------
+    >>> measured({"won": np.array([True, False])}, "won")
+    array([1., 0.])
+    """
+    numbers = numeric(columns, name)
+    largest = float(np.nanmax(np.abs(numbers), initial=0.0))
+    if 0 < largest < SMALLEST:
+        raise DataError(
+            f"column {name!r} holds no value above {largest:.3g} in size; squares of such numbers are lost in doubles",
+            advice="Give them in a smaller unit, so that they are nearer to one.",
+        )
+    return numbers
+
+
+def _too_exact(values: Array) -> bool:
+    """Whether whole numbers are too large for doubles; as objects they come where some are missing."""
+    if values.dtype.kind in "iu" and values.size:
+        return int(values.min()) < -EXACT or int(values.max()) > EXACT
+    if values.dtype.kind != "O":
+        return False
+    whole = [value for value in values.tolist() if value is not None]
+    return bool(whole) and all(type(value) is int for value in whole) and max(map(abs, whole)) > EXACT
 
 
 def complete_cases(columns: Mapping[str, Array]) -> tuple[Array, tuple[tuple[str, int], ...]]:

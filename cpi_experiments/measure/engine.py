@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import duckdb
 import numpy as np
 
-from cpi_experiments.errors import DataError, nearest
+from cpi_experiments.errors import DataError, kind_of, nearest
 from cpi_experiments.estimate import digest_of
 from cpi_experiments.measure.arrays import (
     as_doubles,
@@ -391,7 +391,7 @@ def _as_frame(source: Any, table: str) -> pd.DataFrame | dict[str, Array]:  # no
         return pd.DataFrame(_fetched(source))
     if not isinstance(source, pd.DataFrame):
         raise DataError(
-            f"a {type(source).__name__} is not a table",
+            f"{kind_of(source)} is not a table",
             where=table,
             advice="Give a path, DataFrame or DuckDB relation.",
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Hashable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cpi_experiments.errors import DataError
+from cpi_experiments.errors import DataError, DesignError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 Array = np.ndarray
 Label = str | int | float | bool
@@ -29,29 +31,66 @@ def encode(values: Array) -> tuple[Array, list[Any]]:
         distinct, codes = np.unique(values, return_inverse=True)
         return np.where(missing, -1, codes), distinct[~(distinct != distinct)].tolist()  # noqa: PLR0124
     seen: dict[Any, int] = {}
-    codes = np.fromiter(
-        (-1 if value is None or value != value else seen.setdefault(value, len(seen)) for value in values),  # noqa: PLR0124
-        dtype=np.intp,
-        count=len(values),
-    )
+    try:
+        codes = np.fromiter(
+            (-1 if value is None or value != value else seen.setdefault(value, len(seen)) for value in values),  # noqa: PLR0124
+            dtype=np.intp,
+            count=len(values),
+        )
+    except (TypeError, ValueError) as error:  # a list has no hash, an array no truth
+        kind = next(type(value).__name__ for value in values if not isinstance(value, Hashable))
+        raise DataError(
+            f"a column that groups the rows holds values of type {kind}, not labels",
+            advice="An arm, a cluster, a stratum or a segment is a text, a number or a date a row.",
+        ) from error
     return codes, list(seen)
 
 
 def names_of(columns: str | Sequence[str] | None) -> list[str]:
     """Read one name, several or none as a list.
 
+    Raises
+    ------
+    DataError
+        If it is neither.
+
     Examples
     --------
     >>> names_of("won"), names_of(None)
     (['won'], [])
     """
-    return [columns] if isinstance(columns, str) else list(columns or ())
+    if columns is None or isinstance(columns, str):
+        return [] if columns is None else [columns]
+    if isinstance(columns, Mapping) or not isinstance(columns, Iterable):
+        raise DataError(f"{columns!r} is not a column name", advice='Give a text, or a list of them: ["won"].')
+    return [column_name(each) for each in columns]
+
+
+def column_name(column: Any) -> str:  # noqa: ANN401 - whatever was given for a name
+    """Return the name of one column.
+
+    Raises
+    ------
+    DataError
+        If it is no text.
+
+    Examples
+    --------
+    >>> column_name("arm")
+    'arm'
+    """
+    if not isinstance(column, str):
+        raise DataError(f"{column!r} is not a column name", advice="Give the name of one column as a text.")
+    return column
 
 
 def arms_of(
     values: Array, *, arm: str, control: Label, allocation: Mapping[Any, float] | None
 ) -> tuple[Array, tuple[Label, ...]]:
-    """Turn the labels of arms into codes: 0 = control, 1.. = treatments in order of their text, -1 = missing.
+    """Turn the labels of arms into codes: 0 = control, 1.. = treatments, -1 = missing.
+
+    Numbers are ordered as numbers, all else by its text. Engines hand booleans over as 0 and 1: if the control is
+    named as ``True`` or ``False`` (or in words, as a command line does) and both are found, the labels are booleans.
 
     Parameters
     ----------
@@ -72,6 +111,8 @@ def arms_of(
     ------
     DataError
         If the control is not found, there are fewer than two arms or more than 50, or one is not in the allocation.
+    DesignError
+        If the allocation is no mapping of arms to numbers above zero.
 
     Examples
     --------
@@ -79,11 +120,10 @@ def arms_of(
     (array([ 1,  0, -1]), ('a', 'b'))
     """
     codes, found = encode(values)
-    found = [read_label(label) for label in found]
-    if control not in found:  # a command line knows text only
-        control = next((label for label in found if str(label) == control), control)
+    found = _as_named([read_label(label) for label in found], control)
+    at = _place_of(control, found)
     shown = ", ".join(repr(label) for label in found[:_SHOWN]) + (", ..." if len(found) > _SHOWN else "")
-    if control not in found:
+    if at is None:
         raise DataError(
             f"control {control!r} is not an arm in column {arm!r}", advice=f"Found: {shown or 'no arm at all'}."
         )
@@ -92,6 +132,7 @@ def arms_of(
             f"needs at least two arms; found {shown} only", where=f"column {arm!r}", advice="Look at the row filter."
         )
     if allocation is not None:
+        _check_allocation(allocation)
         for label in found:
             if label not in allocation:
                 raise DataError(
@@ -101,11 +142,68 @@ def arms_of(
                 )
     if len(found) > 50:
         raise DataError(f"column {arm!r} has {len(found)} different values", advice="Is it really the arm?")
-    first = found.index(control)
-    others = sorted((label for j, label in enumerate(found) if j != first), key=str)
-    order = {first: 0} | {found.index(label): j + 1 for j, label in enumerate(others)}
-    lookup = np.array([order[j] for j in range(len(found))] + [-1], dtype=np.intp)
-    return lookup[codes], (control, *others)
+    order = [at, *sorted((j for j in range(len(found)) if j != at), key=lambda j: _rank_of(found[j]))]
+    lookup = np.full(len(found) + 1, -1, dtype=np.intp)
+    lookup[order] = np.arange(len(found))
+    return lookup[codes], tuple(found[j] for j in order)
+
+
+def _as_named(found: list[Label], control: Label) -> list[Label]:
+    """Read 0 and 1 as booleans where the control is named as one."""
+    named = isinstance(control, bool | np.bool_) or str(control).lower() in ("true", "false")
+    numbers = not any(isinstance(label, str) for label in found)
+    return [bool(label) for label in found] if named and numbers and set(found) == {0, 1} else found
+
+
+def _place_of(control: Label, found: Sequence[Label]) -> int | None:
+    """Find the control among the labels; a command line knows text only, and ``True`` is not 1."""
+    truth = isinstance(control, bool | np.bool_)
+    for at, label in enumerate(found):
+        if isinstance(label, bool) == truth and label == control:
+            return at
+    texts = [str(label).lower() if isinstance(label, bool) else str(label) for label in found]
+    wanted = control if not (isinstance(control, str) and isinstance(found[:1] and found[0], bool)) else control.lower()
+    return texts.index(wanted) if isinstance(wanted, str) and wanted in texts else None
+
+
+def _rank_of(label: Label) -> tuple[bool, float, str]:
+    counted = isinstance(label, int | float)
+    return not counted, float(label) if counted else 0.0, "" if counted else str(label)
+
+
+def _check_allocation(allocation: object) -> None:
+    if not isinstance(allocation, Mapping):
+        raise DesignError(
+            f"allocation {allocation!r} names no arms", advice='Give the weight of every arm: {"control": 1, "new": 1}.'
+        )
+    for label, weight in allocation.items():
+        counted = isinstance(weight, int | float | np.number) and not isinstance(weight, bool)
+        if not (counted and math.isfinite(weight) and weight > 0):
+            raise DesignError(
+                f"allocation {dict(allocation)} holds a share that is not above zero",
+                where=f"arm {label!r}",
+                advice='Give numbers, such as {"control": 1, "new": 1}.',
+            )
+
+
+def in_several_arms(unit: Array, arm: Array) -> Array:
+    """Mark the rows of units that are seen in more than one arm.
+
+    Parameters
+    ----------
+    unit, arm : int array, shape (n,)
+        Codes; -1 where missing. A row without unit or arm makes no unit one of several arms.
+
+    Examples
+    --------
+    >>> in_several_arms(np.array([0, 0, 1, -1, 0]), np.array([0, 1, 1, 0, -1]))
+    array([ True,  True, False, False,  True])
+    """
+    known = (unit >= 0) & (arm >= 0)
+    width = int(arm.max(initial=0)) + 1
+    pairs = np.unique(unit[known].astype(np.int64) * width + arm[known])
+    arms = np.append(np.bincount(pairs // width, minlength=int(unit.max(initial=-1)) + 1), 0)
+    return np.asarray(arms[unit] > 1)
 
 
 def joint_codes(codes: Sequence[Array]) -> Array | None:

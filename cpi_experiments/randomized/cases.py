@@ -233,7 +233,7 @@ def _cells(m: Moments, found: Layout, at: list[int]) -> tuple[Cells, Array]:
     _add_up_clusters(m, found, found.places, at, means)
     known = {(local[a], local[b]): each for (a, b), each in found.of_clusters.items() if {a, b} <= set(at)}
     of_clusters = np.stack([found.squares[a] for a in at], axis=1)
-    cells = replace(cells, clusters=collected(found.places, p, known))
+    cells = replace(cells, clusters=collected(found.places, p, known, size=found.size, n=found.n))
     return cells.with_noise(squares, unit=unit, of_clusters=of_clusters), of_clusters
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cpi_experiments.display import p_text, percent
 from cpi_experiments.errors import DataError
-from cpi_experiments.estimate import Diagnostic, Estimate
 from cpi_experiments.randomized.compare import compare
+from cpi_experiments.randomized.integrity.missing import missing_in_trial
+from cpi_experiments.randomized.integrity.plug_in_limits import plug_in_limits
 from cpi_experiments.randomized.integrity.sample_ratio import several_arms
 from cpi_experiments.randomized.link_effect import link_of, link_pairs
 from cpi_experiments.randomized.outcomes import Pair, all_pairs
 from cpi_experiments.randomized.trial import check_two_arms, read_trial
 from cpi_experiments.randomized.trial_moments import SMALL, moments_in_blocks
-from cpi_experiments.stats.counts import independence_test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,16 +21,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cpi_experiments.catalog.entities import CPI
+    from cpi_experiments.estimate import Diagnostic, Estimate, Link
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
     from cpi_experiments.measure.units import UnitFrame
     from cpi_experiments.randomized.experiment import Experiment
     from cpi_experiments.randomized.link import LinkEffect
-    from cpi_experiments.randomized.trial import Trial
     from cpi_experiments.stats.moments import Moments
-
-#: Missing outcomes that differ between arms this clearly block a verdict; the second warns.
-ATTRITION_BLOCKS = 0.0005
-ATTRITION_WARNS = 0.01
 
 
 def trial_moments(data: UnitFrame, experiment: Experiment, *, columns: Sequence[str] | None = None) -> Moments:
@@ -113,7 +109,7 @@ def encouragement(
         pairs=pairs,
     )
     check_two_arms(trial)
-    return link_of(
+    found = link_of(
         trial,
         cpi=link.cpi_id,
         kpi=link.kpi_id,
@@ -121,6 +117,17 @@ def encouragement(
         increment=cpi.divisor,
         step=cpi.step,
     )
+    notes = (*found.estimate.diagnostics, *_size_limits(data, experiment, link))
+    return replace(found, estimate=replace(found.estimate, diagnostics=notes))
+
+
+def _size_limits(data: UnitFrame, experiment: Experiment, link: Link) -> tuple[Diagnostic, ...]:
+    """Say whether the arms are large enough for what is pooled later: if not, their evidence may not be."""
+    known = data.frame[[link.cpi_id, link.kpi_id]].notna().all(axis=1).to_numpy()
+    treated = (data.frame["arm"] != experiment.control).to_numpy()[known]
+    kpi = data.frame[link.kpi_id].to_numpy(dtype=float)[known]
+    checks = plug_in_limits((int((~treated).sum()), int(treated.sum())), kpi)
+    return tuple(replace(check, blocks=not check.passed) for check in checks)
 
 
 def itt(data: UnitFrame, experiment: Experiment, outcome: str, *, moments: Moments | None = None) -> Estimate:
@@ -185,28 +192,5 @@ def check_integrity(
         allocation=experiment.allocation,
     )
     several = several_arms(data.n_in_two_arms, data.n_in_two_arms + len(data.frame))
-    missing = tuple(_attrition(outcome, trial) for outcome in outcomes)
+    missing = tuple(missing_in_trial(trial, outcome) for outcome in outcomes)
     return (trial.integrity, several, *missing)
-
-
-def _attrition(outcome: str, trial: Trial) -> Diagnostic:
-    present = trial.moments.complete([outcome])
-    lost, kept = (
-        [int(trial.moments.n[(trial.arm == j) & (present == there)].sum()) for j in range(len(trial.labels))]
-        for there in (False, True)
-    )
-    statistic, p = independence_test([lost, kept])
-    shares = " and ".join(percent(a / max(a + b, 1), 1) for a, b in zip(lost, kept, strict=True))
-    advice = (
-        f"{shares} of the arms have no {outcome} (p {p_text(p)}): those who are left may differ. Look at whether the "
-        "lever changes who is measured."
-    )
-    return Diagnostic(
-        name=f"missing {outcome}",
-        null=f"{outcome} is missing equally often in every arm",
-        statistic=statistic,
-        p_value=p,
-        passed=p >= ATTRITION_WARNS,
-        advice="" if p >= ATTRITION_WARNS else advice,
-        blocks=p < ATTRITION_BLOCKS,
-    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from cpi_experiments.display import Displayed
+from cpi_experiments.display import Displayed, percent
 from cpi_experiments.errors import DesignError, nearest
 from cpi_experiments.estimate import Link
 
@@ -110,6 +110,15 @@ class Experiment(Displayed):
                 f"the margin of guardrail {bad[0]!r} of experiment {self.id!r} is not above zero",
                 advice="Give how much worse it may get, in its own unit.",
             )
+
+    def _title(self) -> str:
+        total = sum(self.allocation.values())
+        arms = ", ".join(f"{arm} {percent(weight / total)}" for arm, weight in self.allocation.items())
+        size = f", {self.planned_n:,} units planned" if self.planned_n else ""
+        return (
+            f"{self.id}: {self.lever} varied by {self.randomize} ({arms}; control {self.control}), {self.start} to "
+            f"{self.end}{size}; tests {'; '.join(self.hypotheses) or 'no hypothesis'}."
+        )
 
     @property
     def treatments(self) -> tuple[str, ...]:

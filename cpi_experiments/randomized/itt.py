@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cpi_experiments.display import p_text, percent
+from cpi_experiments.errors import EstimationError
 from cpi_experiments.estimate import Diagnostic, Estimand, Estimate, Status
 from cpi_experiments.randomized.outcomes import Mean, Outcome
-from cpi_experiments.stats.adjustment import adjustment, linear_ratio
+from cpi_experiments.stats.adjustment import Adjustment, adjustment, linear_ratio
 from cpi_experiments.stats.cells import Cells
 from cpi_experiments.stats.student import interval as t_interval
 from cpi_experiments.stats.student import p_value as t_p_value
@@ -30,6 +32,10 @@ TOO_FEW_CLUSTERS = 5
 MOST_LOST = 1e6
 #: Condition number of covariates above which it is said.
 ILL_CONDITIONED = 1e8
+#: Covariates that differ between the arms: below the first p-value no verdict is given, below the second a warning is.
+BALANCE_BLOCKS, BALANCE_WARNS = 0.0005, 0.01
+#: Share of an effect that the adjustment may take away on average before it is said; all but which is the arm itself.
+MOST_SHRUNK, SAME_AS_ARM = 0.02, 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +81,60 @@ def adjusted_by(cells: Cells, k: int, covariates: Sequence[str]) -> Adjusted:
         moving = np.array([cells.varies(j) for j in range(k)])
         slope = np.hstack([slope, -(found.coefficients[found.used] * moving).T])
         offset = found.offset * moving
-        notes = (*skipped(idle), *_few_digits_in_covariates(found.condition))
+        balance = _arms_differ(found, cells)
+        notes = (*skipped(idle), *few_digits_in_covariates(found.condition), *balance)
     raw = np.hstack([np.eye(k), np.zeros((k, slope.shape[1] - k))])
     both = cells.mapped(
         np.vstack([slope, raw]), np.concatenate([offset, np.zeros(k)]), origin=np.tile(cells.origin[:k], 2)
     )
     return Adjusted(cells=both, idle=idle, used=len(idle) < len(covariates), diagnostics=notes)
+
+
+def _arms_differ(found: Adjustment, cells: Cells) -> tuple[Diagnostic, ...]:
+    """Say whether covariates differ between the arms more than chance, or are too many: CUPED then shrinks effects.
+
+    The test is the F test of the assignment on the covariates; with clusters or strata none is made here.
+    """
+    n, used = float(cells.n.sum()), int(found.used.sum())
+    if not used or math.isnan(found.of_arm):
+        return ()
+    share = min(max(found.of_arm, 0.0), 1.0)
+    if share > 1 - SAME_AS_ARM:
+        raise EstimationError(
+            "the covariates say who is in which arm",
+            advice="A covariate is measured before the assignment; leave out what the assignment changed.",
+        )
+    rest = n - 1 - used
+    if cells.clusters is not None or rest <= 0:
+        return ()
+    p = _f_tail(share / used / ((1 - share) / rest), used, rest)
+    many = used / (n - 1) > MOST_SHRUNK
+    passed = p >= BALANCE_WARNS and not many
+    lost = f"CUPED takes {percent(share, 1)} from every effect"
+    if p < BALANCE_WARNS:
+        advice = f"Covariates differ between the arms (p {p_text(p)}): were they measured before assignment? {lost}."
+    else:
+        advice = f'{used} covariates for {n:,.0f} units: {lost}. Use fewer, or adjustment="lin" (link: "regression").'
+    return (
+        Diagnostic(
+            name="covariate balance",
+            null="covariates are alike in the arms, and few for so many units",
+            statistic=share,
+            p_value=p,
+            passed=passed,
+            advice="" if passed else advice,
+            blocks=p < BALANCE_BLOCKS,
+        ),
+    )
+
+
+def _f_tail(statistic: float, one: int, other: float) -> float:
+    """Upper tail of F; of one covariate by Student's t, which needs no slow import."""
+    if one == 1:
+        return t_p_value(math.sqrt(statistic), other)
+    from scipy.special import fdtrc  # noqa: PLC0415 - its import takes longer than a comparison
+
+    return float(fdtrc(one, other, statistic))
 
 
 def few_digits(cases: Cases) -> tuple[Diagnostic, ...]:
@@ -97,7 +151,8 @@ def few_digits(cases: Cases) -> tuple[Diagnostic, ...]:
     return (Diagnostic(name="precision", null=null, statistic=factor, passed=False, advice=advice),)
 
 
-def _few_digits_in_covariates(condition: float) -> tuple[Diagnostic, ...]:
+def few_digits_in_covariates(condition: float) -> tuple[Diagnostic, ...]:
+    """Say that covariates are almost collinear."""
     if condition <= ILL_CONDITIONED:
         return ()
     advice = (
@@ -118,9 +173,7 @@ def cluster_diagnostics(means: ArmMeans) -> tuple[Diagnostic, ...]:
         null=f"at least {FEW_CLUSTERS} clusters in each arm",
         statistic=float(fewest),
         passed=fewest >= FEW_CLUSTERS,
-        advice=""
-        if fewest >= FEW_CLUSTERS
-        else f"The smaller arm has {fewest} clusters: intervals are rough. Randomise more clusters.",
+        advice="" if fewest >= FEW_CLUSTERS else _advice_on_clusters(fewest),
         blocks=fewest < TOO_FEW_CLUSTERS,
     )
     crossed = Diagnostic(
@@ -134,14 +187,27 @@ def cluster_diagnostics(means: ArmMeans) -> tuple[Diagnostic, ...]:
     return few, crossed
 
 
-def method_of(cases: Cases, *, adjusted: bool, ratio: bool = False) -> str:
+def _advice_on_clusters(fewest: int) -> str:
+    if fewest >= TOO_FEW_CLUSTERS:
+        return f"The smaller arm has {fewest} clusters: intervals are rough. Randomise more clusters."
+    return (
+        f"The smaller arm has {fewest} clusters: the formula's variance cannot be trusted. Permute the clusters "
+        '(compare with inference="permutation", audit_link with resample="always"), and randomise more next time.'
+    )
+
+
+def method_of(
+    cases: Cases, *, adjusted: bool, ratio: bool = False, adjustment: str = "CUPED", cap: str = "", test: str = "Welch"
+) -> str:
     """Name the estimator and its variance in a few words."""
     parts = ["ratio of means (delta)" if ratio else "difference in means"]
+    if cap:
+        parts.append(cap)
     if adjusted:
-        parts.append("CUPED")
+        parts.append(adjustment)
     if cases.stratified:
         parts.append("post-stratified")
-    parts.append("cluster jackknife (CR3)" if cases.n_clusters else "Welch")
+    parts.append("cluster jackknife (CR3)" if cases.n_clusters else test)
     return ", ".join(parts)
 
 

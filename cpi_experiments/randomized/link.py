@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cpi_experiments.display import WIDTH, Displayed, Row, decimals, interval, number, percent
+from cpi_experiments.display import WIDTH, Displayed, Row, decimals, interval, level_text, number, percent, points
 from cpi_experiments.errors import DataError
 from cpi_experiments.estimate import Diagnostic, EffectPair, Estimate, Status
+from cpi_experiments.stats.tf_interval import tf_interval
 from cpi_experiments.wording.results import late_sentence, link_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from matplotlib.figure import Figure
+
+    from cpi_experiments.randomized.arms_link import ArmsLink  # noqa: TC004 - it imports this module
 
 Intervals = tuple[tuple[float, float], ...]
 
@@ -70,11 +75,36 @@ class LinkEffect(Displayed):
         return link_sentence(
             step=self.step,
             kpi=e.outcome,
-            value=number(scale * e.value, digits, sign=True) + (" points" if self.shares else ""),
+            value=_value_text(scale * e.value, digits, shares=self.shares),
             interval=" or ".join(pieces) or "empty",
-            level=percent(e.confidence_level),
+            level=level_text(e.confidence_level),
             shape=_shape(self),
         )
+
+    @property
+    def tf_interval(self) -> tuple[float, float]:
+        """The tF interval of Lee, McCrary, Moreira and Porter (2022): shown beside the set, never used to decide."""
+        e = self.estimate
+        if math.isnan(e.std_error) or e.confidence_level <= 0.5:
+            return math.nan, math.nan
+        return tf_interval(e.value, e.std_error, self.f_effective, confidence_level=e.confidence_level)
+
+    def plot(self, *, sesoi: float | None = None) -> Figure:
+        """Draw the Anderson-Rubin p-value over all ratios, the set shaded.
+
+        Parameters
+        ----------
+        sesoi : float, optional
+            Smallest effect worth acting on, in KPI units per increment; marked on both sides of 0.
+
+        Raises
+        ------
+        EstimationError
+            If there is no estimate.
+        """
+        from cpi_experiments.randomized.link_curve import curve_of_link  # noqa: PLC0415 - matplotlib loads slowly
+
+        return curve_of_link(self, sesoi=sesoi)
 
     def _title(self) -> str:
         return self.sentence
@@ -85,11 +115,11 @@ class LinkEffect(Displayed):
         lines = [
             (
                 f"{self.first_stage.cause} -> {e.cause}",
-                f"{_effect_text(self.first_stage, 1.0)}, F {_f_text(self.f_effective)}",
+                f"{effect_text(self.first_stage, 1.0)}, F {f_text(self.f_effective)}",
             ),
             (
                 f"{self.first_stage.cause} -> {e.outcome}",
-                _effect_text(self.reduced_form, 100.0 if self.shares else 1.0),
+                effect_text(self.reduced_form, 100.0 if self.shares else 1.0),
             ),
             ("sample ratio", state if self.integrity.passed else f"{state}: {self.integrity.advice}"),
             *self._direct_path(),
@@ -105,24 +135,33 @@ class LinkEffect(Displayed):
         return late_sentence(cpi=e.cause, unit=self.unit, n_obs=f"{e.n_obs:,}", n_clusters=f"{e.n_clusters:,}")
 
     def _shown(self) -> list[Row]:
-        return [{"what": name, "found": text} for name, text in [("for whom", self._who()), *self._lines()]]
+        lines = [("for whom", self._who()), *self._lines(), *self._tf_line()]
+        return [{"what": name, "found": text} for name, text in lines]
+
+    def _tf_line(self) -> list[tuple[str, str]]:
+        low, high = self.tf_interval
+        if math.isnan(low):
+            return []
+        scale = 100.0 if self.shares else 1.0
+        text = interval(scale * low, scale * high, decimals(scale * low, scale * high))
+        return [("tF interval", f"{text}; shown for comparison, decides nothing")]
 
     def __str__(self) -> str:
-        lines = self._lines()
-        width = min(max(len(name) for name, _ in lines), WIDTH // 2) + 2
-        head = [_wrapped(self.sentence, ""), _wrapped(self._who(), "  "), ""]
-        return "\n".join([*head, *(_wrapped(text, f"  {name:<{width}} ", " " * (width + 3)) for name, text in lines)])
+        return wrapped_lines(self.sentence, self._who(), self._lines())
 
     def _direct_path(self) -> list[tuple[str, str]]:
-        if math.isnan(self.breakdown):
+        if math.isnan(self.breakdown) or self.estimate.status is Status.FAILED:
             return []
         share, cpi = percent(self.breakdown), self.estimate.cause
-        if self.breakdown == 0:
+        ends = [end for piece in self.ar_set for end in piece]
+        one_sign = bool(ends) and (min(ends) > 0 or max(ends) < 0)
+        if self.breakdown == 0 or not one_sign or not all(map(math.isfinite, ends)):
             return [("direct path", f"the sign is in doubt even if nothing bypasses {cpi}")]
         return [("direct path", f"up to {share} of the lift may bypass {cpi} before the sign is in doubt")]
 
     def _rows(self) -> list[Row]:
         e = self.estimate
+        tf_low, tf_high = self.tf_interval
         return [
             {
                 "cpi": e.cause,
@@ -138,6 +177,8 @@ class LinkEffect(Displayed):
                 "reduced_form": self.reduced_form.value,
                 "f_effective": self.f_effective,
                 "breakdown": self.breakdown,
+                "tf_low": tf_low,
+                "tf_high": tf_high,
                 "n_obs": e.n_obs,
                 "n_clusters": e.n_clusters,
                 "method": e.method,
@@ -151,17 +192,24 @@ class LinkEffects(Displayed):
     """Link effects of one or several CPIs on several KPIs, in the order asked for: every KPI of the first CPI, then on.
 
     Index by position, by KPI where there is one CPI, or by ``(cpi, kpi)``.
+
+    Parameters
+    ----------
+    effects : tuple of LinkEffect, or of ArmsLink where there are several treatments
+    moved_too : tuple of Diagnostic
+        For every CPI of several, whether the lever moved one of the others: then none of them may be credited alone.
     """
 
-    effects: tuple[LinkEffect, ...]
+    effects: tuple[LinkEffect | ArmsLink, ...]
+    moved_too: tuple[Diagnostic, ...] = ()
 
     def __len__(self) -> int:
         return len(self.effects)
 
-    def __iter__(self) -> Iterator[LinkEffect]:
+    def __iter__(self) -> Iterator[LinkEffect | ArmsLink]:
         return iter(self.effects)
 
-    def __getitem__(self, key: int | str | tuple[str, str]) -> LinkEffect:
+    def __getitem__(self, key: int | str | tuple[str, str]) -> LinkEffect | ArmsLink:
         """Return an effect by position, by KPI, or by CPI and KPI."""
         if isinstance(key, int):
             return self.effects[key]
@@ -184,7 +232,20 @@ class LinkEffects(Displayed):
         return [row for effect in self.effects for row in effect._rows()]  # noqa: SLF001 - rows of the same family
 
     def __str__(self) -> str:
-        return "\n\n".join(str(effect) for effect in self.effects)
+        notes = dict.fromkeys(_wrapped(f"{d.name}: {d.advice}", "") for d in self.moved_too if not d.passed)
+        return "\n\n".join([*map(str, self.effects), *notes])
+
+
+def with_note(link: LinkEffect | ArmsLink, note: Diagnostic) -> LinkEffect | ArmsLink:
+    """Add a check to the estimate of a link."""
+    return replace(link, estimate=replace(link.estimate, diagnostics=(*link.estimate.diagnostics, note)))
+
+
+def wrapped_lines(sentence: str, who: str, lines: list[tuple[str, str]]) -> str:
+    """Lay a sentence, for whom it holds, and named lines out for a terminal."""
+    width = min(max(len(name) for name, _ in lines), WIDTH // 2) + 2
+    head = [_wrapped(sentence, ""), _wrapped(who, "  "), ""]
+    return "\n".join([*head, *(_wrapped(text, f"  {name:<{width}} ", " " * (width + 3)) for name, text in lines)])
 
 
 def _wrapped(text: str, first: str, later: str | None = None) -> str:
@@ -205,12 +266,19 @@ def _shape(link: LinkEffect) -> str:
     return "interval" if link.estimate.status is Status.OK else "open"
 
 
-def _f_text(f_effective: float) -> str:
+def _value_text(value: float, digits: int, *, shares: bool) -> str:
+    text = number(value, digits, sign=True)
+    return points(text) if shares else text
+
+
+def f_text(f_effective: float) -> str:
+    """Write a first stage's F: three digits, whole numbers from 100 on."""
     return f"{f_effective:.3g}" if f_effective < 100 else number(f_effective, 0)
 
 
-def _effect_text(estimate: Estimate, scale: float) -> str:
+def effect_text(estimate: Estimate, scale: float) -> str:
+    """Write an effect with its interval, in points where ``scale`` is 100."""
     low, high = scale * estimate.ci_low, scale * estimate.ci_high
     digits = decimals(low, high)
-    unit = " points" if scale != 1 else ""
-    return f"{number(scale * estimate.value, digits, sign=True)}{unit} ({interval(low, high, digits, sign=True)})"
+    value = _value_text(scale * estimate.value, digits, shares=scale != 1)
+    return f"{value} ({interval(low, high, digits, sign=True)})"

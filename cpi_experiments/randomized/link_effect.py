@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cpi_experiments.errors import DataError, DesignError
-from cpi_experiments.estimate import Diagnostic, EffectPair, Estimand, Estimate, Status
+from cpi_experiments.randomized.also_moved import moved_too
 from cpi_experiments.randomized.arms import Label, names_of
-from cpi_experiments.randomized.cases import complete, only_zero_and_one
-from cpi_experiments.randomized.itt import adjusted_by, cluster_diagnostics, few_digits, itt_estimate, method_of
-from cpi_experiments.randomized.link import Intervals, LinkEffect, LinkEffects
-from cpi_experiments.randomized.outcomes import Pair, all_pairs
-from cpi_experiments.randomized.trial import (
-    Trial,
-    check_covariates,
-    check_level,
-    check_two_arms,
-    read_trial,
-)
-from cpi_experiments.stats.arm_means import ArmMeans, means_of_cells
-from cpi_experiments.stats.fieller import breakdown, delta_std_error, fieller_set, hull
-from cpi_experiments.stats.student import quantile
+from cpi_experiments.randomized.bundle import steps_of
+from cpi_experiments.randomized.link import LinkEffects, with_note
+from cpi_experiments.randomized.link_of_arms import link_of_arms
+from cpi_experiments.randomized.link_of_trial import link_of, link_pairs
+from cpi_experiments.randomized.outcomes import all_pairs
+from cpi_experiments.randomized.regressed_link import regressed_link, variance_for
+from cpi_experiments.randomized.rows import rows_of_one_arm
+from cpi_experiments.randomized.trial import check_covariates, check_level, read_trial
 from cpi_experiments.wording.results import step_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Mapping, Sequence
 
     from cpi_experiments.measure.engine import Data
-    from cpi_experiments.stats.cells import Cells
+    from cpi_experiments.randomized.arms_link import ArmsLink
+    from cpi_experiments.randomized.link import LinkEffect
+    from cpi_experiments.randomized.rows import TrialRows
+    from cpi_experiments.randomized.trial import Trial
     from cpi_experiments.stats.moments import Moments
+
+__all__ = ["link_effect", "link_of", "link_pairs"]
+
+ADJUSTMENTS = ("cuped", "regression")
 
 
 def link_effect(  # noqa: PLR0913 - a door: every argument after the first is named by the caller
@@ -48,7 +46,10 @@ def link_effect(  # noqa: PLR0913 - a door: every argument after the first is na
     allocation: Mapping[Any, float] | None = None,
     confidence_level: float = 0.95,
     unit: str | None = None,
-) -> LinkEffect | LinkEffects:
+    adjustment: str = "cuped",
+    variance: str | None = None,
+    also_moved: str | Sequence[str] | None = None,
+) -> LinkEffect | ArmsLink | LinkEffects:
     """Estimate the KPI effect per increment of the CPI, with random assignment as the instrument.
 
     Parameters
@@ -59,26 +60,35 @@ def link_effect(  # noqa: PLR0913 - a door: every argument after the first is na
         Columns of the CPI and the KPI. Either may be a list: the result then holds one effect per pair, all of them
         from one scan.
     arm, control
-        Column of the arm and label of the control; exactly one other arm.
+        Column of the arm and label of the control. Several other arms are instruments that share the control.
     increment : float, or mapping of CPI to float
         Raw CPI units of one customer-valued step, signed: negative means that lower is better (``-1`` on hours
         reads "each hour faster").
     covariates, cluster, strata, allocation, unit
         As in `compare`; CPI and KPI are adjusted by the same covariates.
     confidence_level : float
+    adjustment : {"cuped", "regression"}
+        ``cuped`` takes what covariates predict out of both columns and compares means. ``regression`` enters
+        covariates and strata by least squares beside the arms, in both stages; it needs rows.
+    variance : {"HC1", "iid"}, or with clusters {"CR3", "CR1"}, optional
+        Of the regression; the first by default.
+    also_moved : str or sequence of str, optional
+        Other CPIs that the lever may move. If it does, the effect carries the note ``bundle``; CPIs of a list are
+        checked against each other without asking (``moved_too`` of the result). See
+        `cpi_experiments.randomized.bundle.bundle_effect`.
 
     Returns
     -------
-    LinkEffect, or LinkEffects if ``cpi`` or ``kpi`` is a list
+    LinkEffect; ArmsLink if there are several treatments; LinkEffects if ``cpi`` or ``kpi`` is a list
         Estimand LATE: the average KPI gain per increment for units whose CPI the lever changed, in the range in
         which it changed it (weights of Angrist and Imbens).
 
     Raises
     ------
     DataError
-        If columns or arms cannot be used, or there is more than one treatment arm.
+        If columns or arms cannot be used.
     DesignError
-        If the increment is 0 or the confidence level is not a share.
+        If the increment is 0, the confidence level is not a share, or adjustment or variance is not known.
     EstimationError
         If a variance cannot be estimated.
 
@@ -113,49 +123,89 @@ def link_effect(  # noqa: PLR0913 - a door: every argument after the first is na
     """
     check_level(confidence_level)
     cpis, kpis, adjusters = names_of(cpi), names_of(kpi), names_of(covariates)
-    steps = _steps(increment, cpis)
-    _check_roles(cpis, kpis, adjusters)
+    steps = steps_of(increment, cpis)
+    others = [name for name in names_of(also_moved) if name not in cpis]
+    _check_roles(cpis, kpis, adjusters, others)
     links = [(cause, outcome) for cause in cpis for outcome in kpis]
+    variance = _variance(adjustment, variance, clustered=cluster is not None)
+    needed = link_pairs(links, adjusters, clustered=cluster is not None)
     trial = read_trial(
-        data, numbers=[*cpis, *kpis, *adjusters], arm=arm, control=control, cluster=cluster, strata=strata, unit=unit,
-        allocation=allocation, pairs=link_pairs(links, adjusters, clustered=cluster is not None),
+        data, numbers=[*cpis, *kpis, *adjusters, *others], arm=arm, control=control, cluster=cluster, strata=strata,
+        unit=unit, allocation=allocation,
+        pairs=[*needed, *all_pairs([[name] for name in others], adjusters, clustered=cluster is not None)],
     )  # fmt: skip
-    check_two_arms(trial)
-    effects = tuple(
-        link_of(
+    rows = None
+    if variance:
+        rows = rows_of_one_arm(
+            data, numbers=[*cpis, *kpis, *adjusters], arm=arm, control=control, cluster=cluster, strata=strata,
+            allocation=allocation, unit=unit,
+        )  # fmt: skip
+    effects = [
+        _one(
             trial,
-            cpi=cause,
-            kpi=outcome,
+            rows,
+            link=link,
             covariates=adjusters,
-            increment=steps[cause],
-            step=step_words(cause, steps[cause]),
+            increment=steps[link[0]],
+            variance=variance,
             confidence_level=confidence_level,
         )
-        for cause, outcome in links
-    )
-    return effects[0] if isinstance(kpi, str) and isinstance(cpi, str) else LinkEffects(effects=effects)
+        for link in links
+    ]
+    if others:
+        effects = [with_note(effect, moved_too(trial, others, adjusters)) for effect in effects]
+    if isinstance(kpi, str) and isinstance(cpi, str):
+        return effects[0]
+    together = [[name for name in cpis if name != each] for each in cpis] if len(cpis) > 1 else []
+    return LinkEffects(effects=tuple(effects), moved_too=tuple(moved_too(trial, rest, adjusters) for rest in together))
 
 
-def _steps(increment: float | Mapping[str, float], cpis: Sequence[str]) -> dict[str, float]:
-    """Give every CPI its increment.
+def _one(
+    trial: Trial,
+    rows: TrialRows | None,
+    *,
+    link: tuple[str, str],
+    covariates: Sequence[str],
+    increment: float,
+    variance: str,
+    confidence_level: float,
+) -> LinkEffect | ArmsLink:
+    """Estimate one link in the way that was asked for."""
+    cpi, kpi = link
+    step = step_words(cpi, increment)
+    if rows is not None:
+        return regressed_link(
+            trial, rows, cpi=cpi, kpi=kpi, covariates=covariates, variance=variance, increment=increment, step=step,
+            confidence_level=confidence_level,
+        )  # fmt: skip
+    estimate = link_of if len(trial.labels) == 2 else link_of_arms
+    return estimate(
+        trial, cpi=cpi, kpi=kpi, covariates=covariates, increment=increment, step=step,
+        confidence_level=confidence_level,
+    )  # fmt: skip
+
+
+def _variance(adjustment: str, variance: str | None, *, clustered: bool) -> str:
+    """Return the variance of a regression; empty for the difference in means.
 
     Raises
     ------
     DesignError
-        If one has none, or it is no step.
+        If the adjustment is not known, or the variance does not go with it.
     """
-    steps = increment if isinstance(increment, Mapping) else dict.fromkeys(cpis, increment)
-    for name in cpis:
-        if name not in steps:
-            raise DesignError(f"CPI {name!r} has no increment", advice=f"Given: {', '.join(steps)}.")
-        if not (math.isfinite(steps[name]) and steps[name] != 0):
-            raise DesignError(
-                f"increment {steps[name]} is not a step", advice="Give raw CPI units, negative if lower is better."
-            )
-    return dict(steps)
+    if adjustment not in ADJUSTMENTS:
+        raise DesignError(f"adjustment {adjustment!r} is not known", advice=f"Known: {', '.join(ADJUSTMENTS)}.")
+    if adjustment == "regression":
+        return variance_for(variance, clustered=clustered)
+    if variance is not None:
+        raise DesignError(
+            f"variance {variance!r} is for adjustment='regression'",
+            advice="The difference in means takes Welch's variance, or the jackknife over clusters.",
+        )
+    return ""
 
 
-def _check_roles(cpis: Sequence[str], kpis: Sequence[str], covariates: Sequence[str]) -> None:
+def _check_roles(cpis: Sequence[str], kpis: Sequence[str], covariates: Sequence[str], others: Sequence[str]) -> None:
     """Refuse columns in two roles, and links without an end.
 
     Raises
@@ -167,147 +217,7 @@ def _check_roles(cpis: Sequence[str], kpis: Sequence[str], covariates: Sequence[
         raise DataError("no CPI is named", advice='Give a column, such as cpi="quote_hours".')
     if not kpis:
         raise DataError("no KPI is named", advice='Give a column, such as kpi="won".')
-    both = [name for name in cpis if name in kpis]
+    both = [name for name in (*cpis, *others) if name in kpis]
     if both:
         raise DataError(f"column {both[0]!r} is both CPI and KPI", advice="A link runs from one column to another.")
-    check_covariates(covariates, [*cpis, *kpis])
-
-
-def link_pairs(links: Iterable[tuple[str, str]], covariates: Sequence[str], *, clustered: bool) -> list[Pair]:
-    """List the products that links (cpi, kpi) need together: the KPI's square tells whether it is a yes/no column."""
-    links = list(links)
-    pairs = all_pairs(links, covariates, clustered=clustered)
-    return list(dict.fromkeys([*pairs, *((kpi, kpi) for _, kpi in links)]))
-
-
-def link_of(
-    trial: Trial,
-    *,
-    cpi: str,
-    kpi: str,
-    covariates: Sequence[str],
-    increment: float,
-    step: str,
-    confidence_level: float = 0.95,
-) -> LinkEffect:
-    """Estimate one link from a trial that is read: complete cases, same adjustment of both, pair, AR set."""
-    columns = [cpi, kpi, *covariates]
-    cases = complete(trial, 1, columns)
-    found = adjusted_by(cases.cells, 2, covariates)
-    means = means_of_cells(found.cells)
-    notes = (*trial.diagnostics, *cluster_diagnostics(means), *found.diagnostics, *few_digits(cases))
-    stages = [
-        itt_estimate(
-            means,
-            cause=str(trial.labels[1]),
-            outcome=name,
-            cases=cases,
-            usable=found.cells.varies(j),
-            method=method_of(cases, adjusted=found.used),
-            j=j,
-            diagnostics=notes,
-            confidence_level=confidence_level,
-        )
-        for j, name in enumerate((cpi, kpi))
-    ]
-    link = _link(trial, found.cells, means, stages, increment=increment, step=step)
-    return replace(link, shares=only_zero_and_one(trial, 1, columns, kpi))
-
-
-def _link(
-    trial: Trial, cells: Cells, means: ArmMeans, stages: list[Estimate], *, increment: float, step: str
-) -> LinkEffect:
-    first, reduced = stages
-    sharp = means.omega[0, 0] == 0 or first.status is Status.FAILED  # the CPI does not vary within the arms
-    still = sharp and abs(first.value) <= 1e-13 * cells.size(2)
-    failed = reduced.status is Status.FAILED or still
-    pair = _pair(means, first, reduced, increment=increment, sharp=sharp, failed=failed)
-    level = reduced.confidence_level
-    critical = math.nan if failed else quantile(0.5 + level / 2, reduced.df)
-    sets: Intervals = ()
-    if not failed:
-        x, y = pair.effect_cpi, pair.effect_kpi
-        sets = fieller_set(x, y, var_x=pair.var_cpi, var_y=pair.var_kpi, cov=pair.cov, critical=critical)
-    bounded = len(sets) == 1 and all(math.isfinite(end) for end in sets[0])
-    low, high = hull(sets)
-    f_effective = _f_effective(first, pair)
-    estimate = Estimate(
-        cause=first.outcome,
-        outcome=reduced.outcome,
-        estimand=Estimand.LATE,
-        value=math.nan if failed or pair.effect_cpi == 0 else pair.effect_kpi / pair.effect_cpi,
-        std_error=_wald_error(pair, failed=failed),
-        ci_low=low,
-        ci_high=high,
-        confidence_set=sets,
-        confidence_level=level,
-        p_value=math.nan if failed else reduced.p_value,
-        unit=f"{reduced.outcome} per {increment:+g} {first.outcome}",
-        n_obs=reduced.n_obs,
-        n_clusters=reduced.n_clusters,
-        df=reduced.df,
-        dropped=reduced.dropped,
-        method=f"Wald ratio with Anderson-Rubin set; {reduced.method}",
-        diagnostics=(trial.integrity, *reduced.diagnostics, *_strength(f_effective, failed=failed, bounded=bounded)),
-        status=Status.FAILED if failed else Status.OK if bounded else Status.WEAK,
-    )
-    return LinkEffect(
-        first_stage=first,
-        reduced_form=reduced,
-        estimate=estimate,
-        ar_set=sets,
-        f_effective=f_effective,
-        breakdown=math.nan if failed else breakdown(pair.effect_kpi, pair.var_kpi, critical=critical),
-        integrity=trial.integrity,
-        pair=pair,
-        step=step,
-        unit="" if means.crossed else trial.names["cluster"],
-    )
-
-
-def _pair(
-    means: ArmMeans, first: Estimate, reduced: Estimate, *, increment: float, sharp: bool, failed: bool
-) -> EffectPair:
-    """Count the five numbers in increments; a failed estimate has no variances that could be mistaken for zero."""
-    omega = means.omega
-    return EffectPair(
-        effect_cpi=first.value,
-        effect_kpi=reduced.value,
-        var_cpi=math.nan if failed else 0.0 if sharp else float(omega[0, 0]),
-        var_kpi=math.nan if failed else float(omega[1, 1]),
-        cov=math.nan if failed else 0.0 if sharp else float(omega[0, 1]),
-        df=reduced.df,
-    ).scaled(increment)
-
-
-def _wald_error(pair: EffectPair, *, failed: bool) -> float:
-    if failed or pair.effect_cpi == 0:
-        return math.nan
-    return delta_std_error(pair.effect_cpi, pair.effect_kpi, var_x=pair.var_cpi, var_y=pair.var_kpi, cov=pair.cov)
-
-
-def _f_effective(first: Estimate, pair: EffectPair) -> float:
-    """Robust first-stage F, which is the effective F for one instrument (Montiel Olea and Pflueger 2013)."""
-    if pair.var_cpi == 0:
-        return math.inf
-    return (first.value / first.std_error) ** 2
-
-
-def _strength(f_effective: float, *, failed: bool, bounded: bool) -> tuple[Diagnostic, ...]:
-    advice = ""
-    if failed:
-        advice = "CPI or KPI is constant within the arms: nothing can be estimated."
-    elif not bounded:
-        advice = (
-            f"The lever hardly moved the CPI (F {f_effective:.2g}): how much an increment is worth stays open. "
-            "The effect on the KPI itself is still tested."
-        )
-    return (
-        Diagnostic(
-            name="first stage",
-            null="the lever moved the CPI enough to bound the effect per increment",
-            statistic=f_effective,
-            passed=bounded,
-            advice=advice,
-        ),
-    )
+    check_covariates(covariates, [*cpis, *kpis, *others])

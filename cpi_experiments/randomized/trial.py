@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cpi_experiments.errors import DataError, DesignError
 from cpi_experiments.estimate import Diagnostic
-from cpi_experiments.randomized.arms import Label, arms_of, encode, joint_codes, names_of
+from cpi_experiments.randomized.arms import Label, arms_of, column_name, encode, joint_codes, names_of, read_label
 from cpi_experiments.randomized.integrity.sample_ratio import sample_ratio, several_arms
 from cpi_experiments.randomized.trial_moments import UnitCounts, labels_of, moments_of_trial
 from cpi_experiments.stats.moments import Moments
 
 if TYPE_CHECKING:
     from cpi_experiments.measure.engine import Data
-    from cpi_experiments.randomized.outcomes import Pair
+    from cpi_experiments.randomized.outcomes import Cap, Pair
 
 Array = np.ndarray
+MOST_SEGMENTS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,10 @@ class Trial:
         What else was checked on reading.
     several : bool array, shape (g,)
         Cells of units seen in several arms.
+    segments : mapping of column to (codes, labels)
+        Codes have shape (g,), -1 where missing.
+    caps : mapping of column to float
+        Columns whose larger values were set to this.
     layouts : dict
         What `cpi_experiments.randomized.cases` found before: outcomes without missing values share it.
     """
@@ -57,6 +62,8 @@ class Trial:
     integrity: Diagnostic
     diagnostics: tuple[Diagnostic, ...]
     several: Array
+    segments: Mapping[str, tuple[Array, tuple[Label, ...]]] = field(default_factory=dict)
+    caps: Mapping[str, float] = field(default_factory=dict)
     layouts: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
@@ -71,6 +78,8 @@ def read_trial(  # noqa: PLR0913 - the roles of columns, each named
     unit: str | None = None,
     allocation: Mapping[Any, float] | None = None,
     pairs: Sequence[Pair] = (),
+    segments: Sequence[str] = (),
+    caps: Mapping[str, Cap] | None = None,
 ) -> Trial:
     """Take the moments of a trial in one scan and check that they describe one.
 
@@ -88,28 +97,37 @@ def read_trial(  # noqa: PLR0913 - the roles of columns, each named
         Intended shares; equal by default.
     pairs : sequence of (column, column)
         Products that the estimates need.
+    segments : sequence of str
+        Columns whose labels split the units, measured before the assignment.
+    caps : mapping of column to number or percentile, optional
+        Larger values are set to it.
 
     Raises
     ------
     DataError
         If the arms do not describe an experiment, or a column cannot be used.
     """
+    for name in (arm, *numbers, *(each for each in (cluster, unit) if each is not None)):
+        column_name(name)
     if arm in numbers:
         raise DataError(
             f"column {arm!r} is the arm and cannot be an outcome or a covariate too", advice="Name each column once."
         )
     strata_names = names_of(strata)
-    for name in (*([cluster] if cluster else []), *strata_names):
+    for name in (*([cluster] if cluster else []), *strata_names, *segments):
         if name in numbers:
             raise DataError(
                 f"column {name!r} groups the rows and cannot be an outcome or a covariate too",
                 advice="Name each column once.",
             )
-    by = [*([cluster] if cluster else []), *strata_names]
-    moments, counts = moments_of_trial(data, list(dict.fromkeys(numbers)), arm=arm, by=by, pairs=pairs, unit=unit)
+    if arm in segments:
+        raise DataError(f"column {arm!r} is the arm and cannot be a segment too", advice="Name each column once.")
+    by = [*([cluster] if cluster else []), *strata_names, *segments]
+    gathered = moments_of_trial(data, list(dict.fromkeys(numbers)), arm=arm, by=by, pairs=pairs, unit=unit, caps=caps)
+    moments = gathered.moments
     code, labels = arms_of(labels_of(moments, arm), arm=arm, control=control, allocation=allocation)
     clusters = encode(labels_of(moments, cluster))[0] if cluster else None
-    several, diagnostics = _units(moments, counts, code, unit, events=unit == cluster)
+    several, diagnostics = _units(moments, gathered.counts, code, unit, events=unit == cluster)
     sizes, counted = _randomised(moments.n, code, clusters, several, arms=len(labels))
     return Trial(
         moments=moments,
@@ -123,6 +141,37 @@ def read_trial(  # noqa: PLR0913 - the roles of columns, each named
         ),
         diagnostics=diagnostics,
         several=several,
+        segments={name: _segments(moments, name) for name in segments},
+        caps=gathered.caps,
+    )
+
+
+def pooled(trial: Trial, arms: Sequence[int], label: Label) -> Trial:
+    """Take several arms as one treatment, with code 1; the other treatments are left out.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"arm": ["a", "b", "c", "d"], "won": [0, 1, 1, 0]})
+    >>> pooled(read_trial(rows, numbers=["won"], arm="arm", control="a"), [1, 2], "any").arm.tolist()
+    [0, 1, 1, 2]
+    """
+    code = np.where(np.isin(trial.arm, arms), 1, np.where(trial.arm > 0, 2, trial.arm))
+    return replace(trial, arm=code, labels=(trial.labels[0], label), layouts={})
+
+
+def in_segment(trial: Trial, name: str, code: int) -> Trial:
+    """Keep the cells of one segment."""
+    kept = trial.segments[name][0] == code
+    return replace(
+        trial,
+        moments=trial.moments.take(kept),
+        arm=trial.arm[kept],
+        cluster=None if trial.cluster is None else trial.cluster[kept],
+        strata=None if trial.strata is None else trial.strata[kept],
+        several=trial.several[kept],
+        segments={},
+        layouts={},
     )
 
 
@@ -166,21 +215,44 @@ def check_level(confidence_level: float) -> None:
     DesignError
         If the level is not between 0 and 1.
     """
-    if not 0 < confidence_level < 1:
-        raise DesignError(f"confidence level {confidence_level:g} is not between 0 and 1", advice="Did you mean 0.95?")
+    known = isinstance(confidence_level, int | float | np.number)
+    if not known or not 0 < confidence_level < 1:
+        given = f"{confidence_level:g}" if known else repr(confidence_level)
+        raise DesignError(f"confidence level {given} is not between 0 and 1", advice="Did you mean 0.95?")
+
+
+def check_seed(seed: object, reps: object = None) -> None:
+    """Refuse seeds and numbers of repetitions that are not whole numbers.
+
+    Raises
+    ------
+    DesignError
+        If the seed is below zero or one of them is no whole number.
+    """
+    for what, value, least in (("seed", seed, 0), ("reps", 1 if reps is None else reps, 1)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+            raise DesignError(f"{what} {value!r} is not a whole number from {least} on", advice="Such as 1999.")
 
 
 def _weights(labels: tuple[Label, ...], allocation: Mapping[Any, float] | None) -> dict[str, float]:
     if allocation is None:
         return {str(label): 1.0 for label in labels}
-    if not all(weight > 0 for weight in allocation.values()):
-        raise DesignError(f"allocation {dict(allocation)} holds a share that is not above zero")
     missing = [label for label in allocation if label not in labels]
     if missing:
         raise DataError(
             f"arm {missing[0]!r} of the allocation has no rows", advice=f"Found: {', '.join(map(repr, labels))}."
         )
     return {str(label): float(allocation[label]) for label in labels}
+
+
+def _segments(moments: Moments, name: str) -> tuple[Array, tuple[Label, ...]]:
+    codes, labels = encode(labels_of(moments, name))
+    if len(labels) > MOST_SEGMENTS:
+        raise DataError(f"column {name!r} has {len(labels):,} different values", advice="Is it really a segment?")
+    order = sorted(range(len(labels)), key=lambda at: (isinstance(labels[at], str), labels[at]))
+    place = np.empty(len(labels) + 1, dtype=np.intp)
+    place[order], place[-1] = np.arange(len(labels)), -1
+    return place[codes], tuple(read_label(labels[at]) for at in order)
 
 
 def _units(

@@ -32,19 +32,25 @@ class Adjustment:
         Which covariates vary.
     condition : float
         Condition number of the scaled cross-products of those used: about ``16 - log10(condition)`` digits are left.
+    of_arm : float
+        Share of the assignment's variance that the covariates explain: every effect is shrunk by it. Under random
+        assignment ``covariates / (n - 1)`` on average. NaN with strata.
     """
 
     coefficients: Floats
     offset: Floats
     used: Floats
     condition: float
+    of_arm: float
 
 
 def adjustment(cells: Cells, k: int) -> Adjustment:
     """Regress k outcomes on covariates, all units together, with one coefficient vector for both arms.
 
     This is the textbook CUPED choice: under random assignment any fixed coefficients leave the effect unbiased, and
-    these are within O(1/n) of the best common ones. Covariates without variance are skipped.
+    these are within O(1/n) of the best common ones. As they are estimated from both arms together they take a share of
+    ``of_arm`` from every effect, q / (n - 1) on average: little with few covariates. Covariates without variance are
+    skipped.
 
     Parameters
     ----------
@@ -79,7 +85,7 @@ def adjustment(cells: Cells, k: int) -> Adjustment:
     variance = np.diag(total)[k:]
     used = variance > cells.unit_noise[:, k:].sum(axis=0)
     coefficients = np.zeros((len(used), k))
-    condition = 1.0
+    condition, of_arm = 1.0, 0.0
     if used.any():
         at = k + np.flatnonzero(used)
         d = np.sqrt(variance[used])
@@ -89,7 +95,11 @@ def adjustment(cells: Cells, k: int) -> Adjustment:
         if not condition * max(rounding, 1 / COLLINEAR) < 1:
             raise EstimationError("covariates are collinear", advice="Leave out those that the others already contain.")
         coefficients[used] = np.linalg.solve(scaled, total[at, :k] / d[:, None]) / d[:, None]
-    return Adjustment(coefficients=coefficients, offset=mean[k:] @ coefficients, used=used, condition=condition)
+        between = (apart[:, at] / d * np.sqrt(cells.n)[:, None]) if len(cells.n) == 2 else np.full((1, len(at)), np.nan)
+        of_arm = float(np.trace(np.linalg.solve(scaled, between.T @ between)))
+    return Adjustment(
+        coefficients=coefficients, offset=mean[k:] @ coefficients, used=used, condition=condition, of_arm=of_arm
+    )
 
 
 def linear_ratio(cells: Cells) -> Cells:

@@ -27,9 +27,9 @@ class ArmMeans:
     cov : array, shape (2k, 2k)
         Sampling covariance of ``[control, treatment]``.
     df_control, df_treatment : array, shape (k,)
-        Degrees of freedom of each arm's variances.
+        Degrees of freedom of each arm's variances: units less one, with clusters Bell and McCaffrey's.
     df_clusters : float
-        Degrees of freedom when clustered (clusters less cells), else NaN.
+        Clusters less cells (less one where clusters span both arms: then the degrees of freedom); NaN if not clustered.
     n_control, n_treatment : int
         Units.
     clusters_control, clusters_treatment : int
@@ -59,13 +59,13 @@ class ArmMeans:
         return np.asarray(contrast @ self.cov @ contrast.T)
 
     def df(self, j: int) -> float:
-        """Degrees of freedom of the j-th effect: Welch, or clusters less cells."""
+        """Degrees of freedom of the j-th effect: Welch-Satterthwaite, or clusters less one if they span both arms."""
         k = len(self.control)
         return self.df_of(np.array([self.cov[j, j], self.cov[k + j, k + j]]), j)
 
     def df_of(self, variances: Floats, j: int) -> float:
         """Degrees of freedom for given contributions (control, treatment) to the variance of the j-th outcome."""
-        if not math.isnan(self.df_clusters):
+        if self.crossed:
             return self.df_clusters
         return satterthwaite(variances, np.array([self.df_control[j], self.df_treatment[j]]))
 
@@ -77,8 +77,10 @@ def arm_means(
 
     Without clusters the variance of a cell (arm x stratum) mean is S/n with S the sample covariance (n - 1), and
     degrees of freedom are Welch's. With clusters it is the leave-one-cluster-out jackknife (CR3), which for clusters
-    of equal size equals the unbiased variance of cluster means, with t(clusters less cells). Clusters that span both
-    arms are left out of both at once.
+    of equal size equals the unbiased variance of cluster means; degrees of freedom are Bell and McCaffrey's in an arm
+    (clusters less one for equal sizes, fewer if sizes differ), and Welch-Satterthwaite's over arms: for equal sizes it
+    is Welch's t test of the cluster means. Clusters that span both arms are left out of both at once, with t(clusters
+    less one).
 
     Parameters
     ----------
@@ -95,7 +97,8 @@ def arm_means(
 
     References
     ----------
-    Welch (1947), Biometrika 34; MacKinnon, Nielsen, Webb (2023), J. Econometrics 232, section 2 (CR3 as jackknife).
+    Welch (1947), Biometrika 34; Bell, McCaffrey (2002), Survey Methodology 28 (degrees of freedom);
+    MacKinnon, Nielsen, Webb (2023), J. Econometrics 232, section 2 (CR3 as jackknife).
 
     Examples
     --------
@@ -128,8 +131,7 @@ def means_of_cells(cells: Cells) -> ArmMeans:
         cov, (df_control, df_treatment) = _welch(cells, weight)
         extra = {"df_clusters": math.nan}
     else:
-        cov, extra = _jackknife(k, cells.clusters, weight)
-        df_control = df_treatment = np.full(k, extra["df_clusters"])
+        cov, extra, (df_control, df_treatment) = _jackknife(k, cells.clusters, weight)
     control, treatment = weight @ cells.means[0::2], weight @ cells.means[1::2]
     return ArmMeans(
         control=control + cells.origin,
@@ -154,7 +156,9 @@ def _welch(cells: Cells, weight: Floats) -> tuple[Floats, tuple[Floats, Floats]]
     return cov, (np.nan_to_num(dfs[0], nan=1.0), np.nan_to_num(dfs[1], nan=1.0))
 
 
-def _jackknife(k: int, clusters: ClusterMoments, weight: Floats) -> tuple[Floats, dict[str, float | int | bool]]:
+def _jackknife(
+    k: int, clusters: ClusterMoments, weight: Floats
+) -> tuple[Floats, dict[str, float | int | bool], tuple[Floats, Floats]]:
     """Square what the means change by when one cluster is left out, each stratum by its weight."""
     per_cell, g, crossed = clusters.per_cell, clusters.n_clusters, clusters.crossed
     factor = np.full(len(per_cell), (g - 1) / g) if crossed else (per_cell - 1) / per_cell
@@ -164,9 +168,16 @@ def _jackknife(k: int, clusters: ClusterMoments, weight: Floats) -> tuple[Floats
     if crossed:
         cov[:k, k:] = ((weight**2 * (g - 1) / g)[:, None, None] * clusters.across).sum(axis=0)
         cov[k:, :k] = cov[:k, k:].T
-    return cov, {
-        "df_clusters": float(g - (1 if crossed else len(per_cell))),
+    df_clusters = float(g - (1 if crossed else len(per_cell)))
+    dfs = np.full((2, k), df_clusters)
+    if not crossed:
+        parts, freedom = np.diagonal(own, axis1=1, axis2=2), clusters.freedom
+        dfs = np.array([[satterthwaite(parts[a::2, j], freedom[a::2]) for j in range(k)] for a in (0, 1)])
+        dfs = np.where(np.isnan(dfs), [[freedom[0::2].sum()], [freedom[1::2].sum()]], dfs)  # an arm without variance
+    extra = {
+        "df_clusters": df_clusters,
         "clusters_control": int(per_cell[0::2].sum()),
         "clusters_treatment": int(per_cell[1::2].sum()),
         "crossed": crossed,
     }
+    return cov, extra, (dfs[0], dfs[1])

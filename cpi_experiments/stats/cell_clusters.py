@@ -29,6 +29,8 @@ class ClusterMoments:
         Products of what the cell's mean changes by when one cluster is left out.
     across : array, shape (c / 2, k, k)
         The same for clusters that lie in both arms: change of the control's mean times the treatment's.
+    freedom : array, shape (c,)
+        Degrees of freedom of the cell's variance (`freedom_of`).
     """
 
     per_cell: Floats
@@ -36,6 +38,7 @@ class ClusterMoments:
     between: Floats
     left_out: Floats
     across: Floats
+    freedom: Floats
 
     @property
     def crossed(self) -> bool:
@@ -141,7 +144,53 @@ def cluster_products(places: Places, size: Floats, n: Floats, one: Floats, other
     return between, left_out, across[0], across[1]
 
 
-def collected(places: Places, k: int, products: dict[tuple[int, int], Products]) -> ClusterMoments:
+def freedom_of(places: Places, size: Floats, n: Floats) -> Floats:
+    """Degrees of freedom of the jackknife variance of every cell's mean, by Satterthwaite; clusters less one if equal.
+
+    With u = n_g / (n - n_g) for the n_g units of a cluster it is (sum u)^2 / (sum u^2 + (sum u^2)^2 - sum u^4): twice
+    the squared mean over the variance of the quadratic form, for equal and independent errors.
+
+    Parameters
+    ----------
+    places : Places
+    size : array, shape (h,)
+        Units of every cluster in a cell.
+    n : array, shape (c,)
+        Units of every cell.
+
+    Returns
+    -------
+    array, shape (c,)
+
+    References
+    ----------
+    Bell and McCaffrey (2002), Survey Methodology 28.
+
+    Examples
+    --------
+    >>> places = place_clusters(np.arange(5), np.array([0, 0, 0, 1, 1]), 2)
+    >>> freedom_of(places, np.array([4.0, 4.0, 4.0, 1.0, 9.0]), np.array([12.0, 10.0])).round(6)
+    array([2., 1.])
+    """
+    u = size / (n[places.cell] - size)
+    return freedom_of_sums(*(np.bincount(places.cell, weights=u**power, minlength=len(n)) for power in (1, 2, 4)))
+
+
+def freedom_of_sums(one: Floats, two: Floats, four: Floats) -> Floats:
+    """Degrees of freedom from the sums over clusters of u, u^2 and u^4 (`freedom_of`), of any shape.
+
+    Examples
+    --------
+    >>> float(freedom_of_sums(1.5, 0.75, 0.1875))  # three equal clusters: u = 1 / 2
+    2.0
+    """
+    others = np.maximum(two**2 - four, 0.0)  # rounding, where one cluster is nearly everything
+    return np.asarray(np.maximum(one**2 / (two + others), 1.0))  # never below, as u_g u_h <= 1
+
+
+def collected(
+    places: Places, k: int, products: dict[tuple[int, int], Products], *, size: Floats, n: Floats
+) -> ClusterMoments:
     """Put the products of k values into matrices.
 
     Parameters
@@ -149,6 +198,8 @@ def collected(places: Places, k: int, products: dict[tuple[int, int], Products])
     places : Places
     k : int
     products : mapping of (i, j), i <= j, to products
+    size, n : array, shape (h,) and (c,)
+        Units of every cluster in a cell, and of every cell.
     """
     cells = len(places.per_cell)
     between, left_out, across = (np.zeros((size, k, k)) for size in (cells, cells, cells // 2))
@@ -157,8 +208,9 @@ def collected(places: Places, k: int, products: dict[tuple[int, int], Products])
         left_out[:, i, j] = left_out[:, j, i] = found[1]
         across[:, i, j], across[:, j, i] = found[2], found[3]
     return ClusterMoments(
-        per_cell=places.per_cell, n_clusters=places.n_clusters, between=between, left_out=left_out, across=across
-    )
+        per_cell=places.per_cell, n_clusters=places.n_clusters, between=between, left_out=left_out, across=across,
+        freedom=freedom_of(places, size, n),
+    )  # fmt: skip
 
 
 def cluster_moments(places: Places, size: Floats, n: Floats, totals: Floats) -> ClusterMoments:
@@ -175,8 +227,9 @@ def cluster_moments(places: Places, size: Floats, n: Floats, totals: Floats) -> 
     k = totals.shape[1]
     pairs = [(i, j) for i in range(k) for j in range(i, k)]
     return collected(
-        places, k, {(i, j): cluster_products(places, size, n, totals[:, i], totals[:, j]) for i, j in pairs}
-    )
+        places, k, {(i, j): cluster_products(places, size, n, totals[:, i], totals[:, j]) for i, j in pairs},
+        size=size, n=n,
+    )  # fmt: skip
 
 
 def by_cell(values: Floats, cell: Floats, cells: int) -> Floats:

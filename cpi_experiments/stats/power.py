@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 from scipy import optimize, special
 
 from cpi_experiments.errors import DesignError
+from cpi_experiments.stats.scale_integral import scale_nodes
 from cpi_experiments.stats.student import ALTERNATIVES, quantile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LARGEST_N = 1e12
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(96)
+_NORMAL = (_NODES, _WEIGHTS / _WEIGHTS.sum())
 
 
 def power(
@@ -61,18 +65,58 @@ def power(
         return 0.0
     n_control = n_total / (1 + ratio)
     std_error = std_dev * math.sqrt(1 / n_control + 1 / (n_total - n_control))
-    df, shift = n_total - 2, effect / std_error
+    return t_test_power(effect / std_error, n_total - 2, alpha=alpha, alternative=alternative)
+
+
+def t_test_power(
+    shift: float, df: float, *, alpha: float = 0.05, alternative: str = "two-sided", critical: float | None = None
+) -> float:
+    """Chance that a t test rejects whose statistic has mean ``shift`` in standard errors.
+
+    Parameters
+    ----------
+    shift : float
+        True effect over the standard error.
+    df : float
+        Degrees of freedom, 1 or more; infinite for the normal.
+    alpha : float
+    alternative : {"two-sided", "greater", "less"}
+    critical : float, optional
+        Limit of the statistic, where it is not Student's own quantile (several arms).
+
+    Examples
+    --------
+    >>> round(t_test_power(2.8, math.inf), 4), round(t_test_power(2.8, 18), 4)
+    (0.7996, 0.7543)
+    """
+    if critical is None:
+        critical = quantile(1 - (alpha / 2 if alternative == "two-sided" else alpha), df)
     if alternative == "two-sided":
-        return _power_upper(abs(shift), df, alpha / 2) + _power_upper(-abs(shift), df, alpha / 2)
-    return _power_upper(shift if alternative == "greater" else -shift, df, alpha)
+        return _upper_power(abs(shift), df, critical) + _upper_power(-abs(shift), df, critical)
+    return _upper_power(shift if alternative == "greater" else -shift, df, critical)
 
 
-def _power_upper(shift: float, df: float, alpha: float) -> float:
-    critical = quantile(1 - alpha, df)
-    if df > 1e6 or abs(shift) > 37:  # the noncentral t is the normal here, and its series ends
-        return float(special.ndtr(shift - critical))
+def _upper_power(shift: float, df: float, critical: float) -> float:
+    if df > 1e6:  # the series is slow here; the root of a chi-squared is normal to 1e-13
+        wider = math.sqrt(1 + critical**2 / (2 * df))
+        return float(special.ndtr((shift - critical * (1 - 1 / (4 * df))) / wider))
+    if abs(shift) > 25:  # the series of the noncentral t ends
+        return _far_power(shift, df, critical)
     chance = float(special.nctdtr(df, -shift, -critical))
     return 0.0 if math.isnan(chance) and shift < 0 else chance  # the series ends below 1e-13
+
+
+def _far_power(shift: float, df: float, critical: float) -> float:
+    """Average over the estimate of sigma, or over that of the effect: whichever way the integrand is smooth."""
+    if critical < 0:
+        return 1 - _far_power(-shift, df, -critical)
+    if shift < 0:
+        return 0.0  # below 1e-130
+    if critical**2 < 2 * df:
+        u, weights = scale_nodes(df)
+        return 1 - float(weights @ special.ndtr(critical * u - shift))
+    z, weights = _NORMAL
+    return 1 - float(weights @ special.gammaincc(df / 2, df / 2 * ((shift - z) / critical) ** 2))
 
 
 def minimum_detectable_effect(

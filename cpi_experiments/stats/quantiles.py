@@ -9,8 +9,6 @@ from scipy import special
 
 from cpi_experiments.errors import EstimationError
 
-Floats = np.ndarray
-
 
 def order_ranks(n: int, probability: float, *, confidence_level: float = 0.95) -> tuple[int, int]:
     """Return the ranks of the two order statistics between which a quantile lies.
@@ -101,39 +99,3 @@ def share_ranks(low: float, high: float, n: int) -> tuple[int, int]:
     """
     lower, upper = math.floor(low * n + 1e-9), math.ceil(high * n - 1e-9) + 1
     return max(lower, 0), min(upper, n + 1)
-
-
-def quantile_of_counts(values: Floats, counts: Floats, probability: float) -> float:
-    """Quantile of values that are given once each with how often they occur.
-
-    Parameters
-    ----------
-    values : float array, shape (k,)
-        Distinct, in any order.
-    counts : int array, shape (k,)
-
-    Examples
-    --------
-    >>> quantile_of_counts(np.array([1.0, 5.0, 3.0]), np.array([1, 1, 2]), 0.5)
-    3.0
-    """
-    lower, upper, weight = quantile_ranks(int(np.sum(counts)), probability)
-    low, high = (value_at_rank(values, counts, rank) for rank in (lower, upper))
-    return low + (high - low) * weight if high > low else low
-
-
-def value_at_rank(values: Floats, counts: Floats, rank: int) -> float:
-    """Return the value of a rank (1 is the smallest); infinite outside of 1 to n.
-
-    Examples
-    --------
-    >>> value_at_rank(np.array([1.0, 5.0, 3.0]), np.array([1, 1, 2]), 3)
-    3.0
-    """
-    if rank < 1:
-        return -math.inf
-    order = np.argsort(values)
-    reached = np.cumsum(np.asarray(counts)[order])
-    if rank > reached[-1]:
-        return math.inf
-    return float(np.asarray(values)[order][np.searchsorted(reached, rank)])

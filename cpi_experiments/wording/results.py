@@ -80,6 +80,71 @@ def link_sentence(*, step: str, kpi: str, value: str, interval: str, level: str,
     return f"Each {step} takes {value.lstrip('-')} from {kpi} ({level} set {interval})."
 
 
+def arms_sentence(*, step: str, kpi: str, pieces: str, level: str, arms: int) -> str:
+    """Say that several arms do not speak with one voice: no effect fits them all, or several do.
+
+    Parameters
+    ----------
+    step, kpi : str
+        As in `link_sentence`.
+    pieces : str
+        The confidence set in words; empty if no effect fits.
+    level : str
+        Its level.
+    arms : int
+        How many treatments there are.
+
+    Examples
+    --------
+    >>> arms_sentence(step="hour faster", kpi="won", pieces="", level="95%", arms=3)  # doctest: +ELLIPSIS
+    'No one effect of each hour faster on won fits all 3 arms: the arms disagree more than chance, ...'
+    """
+    if not pieces:
+        return (
+            f"No one effect of each {step} on {kpi} fits all {arms} arms: the arms disagree more than chance, so at "
+            "least one arm reaches the KPI by another way."
+        )
+    return f"More than one effect of each {step} on {kpi} fits the {arms} arms ({level} set {pieces})."
+
+
+def bundle_sentence(*, cpis: list[str], kpi: str, effects: list[tuple[str, str, str]], level: str, arms: int) -> str:
+    """Say what CPIs that were moved together do to a KPI, each with the others held fixed, or all together.
+
+    Parameters
+    ----------
+    cpis : list of str
+    kpi : str
+    effects : list of (step, value, set)
+        In words; empty where the CPIs cannot be told apart. The set is empty where none is given.
+    level : str
+        Level of the sets.
+    arms : int
+        How many treatments there are.
+
+    Examples
+    --------
+    >>> bundle_sentence(cpis=["hours", "options"], kpi="won", effects=[], level="95%", arms=1)
+    'With 1 arm, hours and options cannot be told apart: credit them together with what the lever did to won.'
+    >>> bundle_sentence(cpis=["hours", "options"], kpi="won", effects=[("hour faster", "+2", "1 to 3"),
+    ...                 ("1 more of options", "-1", "-2 to 0")], level="95%", arms=2)  # doctest: +ELLIPSIS
+    'With the other CPI held fixed, each hour faster adds 2 to won (95% set 1 to 3); each 1 more of options ...'
+    """
+    if not effects:
+        names = ", ".join(cpis[:-1]) + f" and {cpis[-1]}"
+        plural = "" if arms == 1 else "s"
+        return (
+            f"With {arms} arm{plural}, {names} cannot be told apart: credit them together with what the lever did to "
+            f"{kpi}."
+        )
+    told = []
+    for step, value, pieces in effects:
+        verb, joint = ("takes", "from") if value.startswith("-") else ("adds", "to")
+        found = f" ({level} set {pieces})" if pieces else ""
+        told.append(f"each {step} {verb} {value.lstrip('+-')} {joint} {kpi}{found}")
+    others = "the other CPI" if len(cpis) == 2 else "the other CPIs"
+    return f"With {others} held fixed, {'; '.join(told)}."
+
+
 def late_sentence(*, cpi: str, unit: str, n_obs: str, n_clusters: str) -> str:
     """Say for whom a link estimate holds.
 

@@ -565,7 +565,7 @@ def test_repeated_rows_are_counted_once_each():
         (np.array(["1", "2"], dtype=object), "all 2 values would read as numbers"),
         (np.array(["ann@example.org"], dtype=object), "a text of 15 characters"),
         (np.array([1.0, np.inf, -np.inf]), "holds 2 infinite values among 3"),
-        (np.array([1e300]), r"holds 1 values beyond 1e\+150"),
+        (np.array([1e300]), r"holds 1 value beyond 1e\+150"),
         (np.array(["2026-01-01"], dtype="datetime64[us]"), "is a time"),
     ],
 )

@@ -8,7 +8,6 @@ import pytest
 
 from cpi_experiments.errors import DataError
 from cpi_experiments.measure.moments.tuples import gather_tuples
-from cpi_experiments.stats.quantiles import quantile_of_counts
 
 
 def answers() -> pd.DataFrame:
@@ -36,12 +35,6 @@ def test_counts_equal_pandas():
         assert counts.tolist() == expected.tolist()
     words, counts = got.distribution("channel")
     assert dict(zip(words, counts, strict=True)) == {"web": (frame["channel"] == "web").sum()}
-
-
-def test_quantiles_of_a_distribution_equal_pandas():
-    frame = answers()
-    values, counts = gather_tuples(frame, ["score"]).distribution("score")
-    assert quantile_of_counts(values, counts, 0.9) == frame["score"].quantile(0.9)
 
 
 @pytest.mark.parametrize(

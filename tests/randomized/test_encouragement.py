@@ -138,7 +138,7 @@ def test_missing_outcomes_are_compared_between_arms(measure, arms) -> None:
     assert all(d.passed for d in even)
     odd = check_integrity(measure(tables_of(arms, lost=25)), plan(), outcomes=("win_rate",))[2]
     assert (odd.passed, odd.blocks) == (False, True)
-    assert "0.0% and 12.5% of the arms have no win_rate" in odd.advice
+    assert "No win_rate: manual 0.0%, auto 12.5%" in odd.advice
     some = check_integrity(measure(tables_of(arms, lost=8)), plan(), outcomes=("win_rate",))[2]
     assert (some.passed, some.blocks) == (False, False)
     assert math.isfinite(some.p_value)
@@ -204,3 +204,22 @@ def test_large_trials_are_read_in_blocks_to_the_same_numbers(measure, arms, cova
     assert itt(data, experiment, "win_rate").n_obs == itt(data, plan(), "win_rate").n_obs
     with pytest.raises(DataError, match="column 'revenue' is missing"):
         itt(data, experiment, "revenue")
+
+
+def test_arms_too_unequal_for_rare_answers_block_the_evidence(measure) -> None:
+    arms = np.where(np.arange(1200) % 12 == 0, "auto", "manual")
+    frames = tables_of(arms)
+    frames["quotes"]["won"] = (np.random.default_rng(5).random(len(frames["quotes"])) < 0.02).astype(int)
+    data = measure(frames)
+    found = encouragement(
+        data, plan(allocation={"manual": 11, "auto": 1}), CLAIM, cpi=measure.catalog.cpis["quote_hours"]
+    )
+    check = next(each for each in found.estimate.diagnostics if each.name in ("events per arm", "tails"))
+    assert check.blocks
+    assert not check.passed
+
+
+def test_equal_arms_are_large_enough_for_common_answers(measure) -> None:
+    data = measure(tables_of(np.array(["auto", "manual"] * 300)))
+    found = encouragement(data, plan(), CLAIM, cpi=measure.catalog.cpis["quote_hours"])
+    assert not any(each.blocks for each in found.estimate.diagnostics)

@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 
 from cpi_experiments.randomized.compare import compare
+from cpi_experiments.randomized.comparison import Comparison
 from cpi_experiments.randomized.integrity.sample_ratio import sample_ratio
 from cpi_experiments.randomized.link_effect import link_effect
 from cpi_experiments.randomized.outcomes import Ratio
 from cpi_experiments.stats import power as power_module
 from cpi_experiments.stats.counts import sample_ratio_test
+from cpi_experiments.stats.multiplicity import adjusted_p_values
+from cpi_experiments.stats.student import interval, p_value, quantile, satterthwaite
 
 CASES = json.loads((Path(__file__).parent / "experiment_cases.json").read_text(encoding="utf-8"))
 SHARED = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
@@ -71,10 +74,39 @@ def first_bookings(frame: pd.DataFrame) -> pd.DataFrame:
 def row_of(frame: pd.DataFrame, call: dict[str, Any]) -> dict[str, Any]:
     outcomes = call["outcomes"]
     outcome = Ratio(*outcomes["ratio"]) if isinstance(outcomes, dict) else outcomes
-    found = compare(frame, **{"arm": "arm", **call, "outcomes": outcome}).to_frame()
-    assert len(found) == 1
-    row = found.iloc[0].to_dict()
-    return row | {"t_statistic": row["effect"] / row["std_error"]}
+    found = compare(frame, **{"arm": "arm", **call, "outcomes": outcome})
+    table = found.to_frame()
+    assert len(table) == 1
+    row = table.iloc[0].to_dict()
+    return row | {"t_statistic": row["effect"] / row["std_error"]} | by_their_conventions(frame, row, found, call)
+
+
+def by_their_conventions(frame: pd.DataFrame, row: dict[str, Any], found: Comparison, call: dict[str, Any]) -> dict:
+    """What peers report from the same estimate and standard error: tests of relative effects, other quantiles."""
+    if call.get("relative_scale") != "linear" and call.get("test") != "z":
+        return {}
+    df = found.effects[0].estimate.df
+    level = 0.95 if call.get("alternative") == "greater" else 0.975
+    linear = call.get("relative_scale") == "linear"
+    rel = (row["rel_effect"] - row["rel_ci_low"]) / quantile(level, df) if linear else np.nan
+    arms = [frame.loc[frame["arm"] == each, "y"] for each in ("A", "B")]
+    n = np.array([len(each) for each in arms])
+    welch = satterthwaite(np.array([each.var(ddof=0) for each in arms]) / n, n - 1)
+    t, z = row["rel_effect"] / rel, row["effect"] / row["std_error"]
+    rel_welch = interval(row["rel_effect"], rel, welch)
+    rel_normal = interval(row["rel_effect"], rel, np.inf)
+    return {
+        "rel_std_error": rel,
+        "rel_p_value": p_value(t, df),
+        "rel_p_value_greater": p_value(t, df, alternative="greater"),
+        "p_value_welch": p_value(z, welch),
+        "rel_p_value_welch": p_value(t, welch),
+        "rel_ci_low_welch": rel_welch[0],
+        "rel_ci_high_welch": rel_welch[1],
+        "rel_ci_low_normal": rel_normal[0],
+        "rel_ci_high_normal": rel_normal[1],
+        "rel_chance_above_zero": 1 - p_value(t, np.inf, alternative="greater"),
+    }
 
 
 @pytest.mark.parametrize("case", CASES["comparisons"], ids=lambda case: case["id"])
@@ -92,6 +124,35 @@ def test_one_sided_relative_interval_has_an_infinite_end() -> None:
     rng = np.random.default_rng(7)
     frame = pd.concat([with_moments(arm, case["columns"], rng) for arm in case["arms"]], ignore_index=True)
     assert row_of(frame, case["call"])["rel_ci_high"] == np.inf
+
+
+def of_shares(arms: list[dict[str, Any]]) -> pd.DataFrame:
+    values = [np.repeat([1.0, 0.0], [arm["successes"], arm["n"] - arm["successes"]]) for arm in arms]
+    return pd.concat([pd.DataFrame({"arm": arm["label"], "y": y}) for arm, y in zip(arms, values, strict=True)])
+
+
+@pytest.mark.parametrize("case", CASES["shares"], ids=lambda case: case["id"])
+def test_shares_of_peers_are_met(case: dict[str, Any]) -> None:
+    table = compare(of_shares(case["arms"]), arm="arm", outcomes="y", **case["call"]).to_frame().set_index("arm")
+    for expected in case["expected"]:
+        found = table.loc[expected["arm"], expected["quantity"]]
+        assert found == pytest.approx(expected["value"], rel=expected["rtol"], abs=0), expected
+
+
+def test_a_relative_margin_counts_the_uncertainty_of_the_control_on_purpose() -> None:
+    """Ours tests treatment - 0.95 control; a margin of 5 % of a share that is taken as known is a little narrower."""
+    case = next(case for case in CASES["shares"] if case["id"] == "S2")
+    call = {**case["call"], "margin": 0.05, "margin_scale": "relative"}
+    row = compare(of_shares(case["arms"]), arm="arm", outcomes="y", **call).to_frame().iloc[0]
+    z = (0.5 - 0.95 * 0.4) / np.sqrt(0.25 / 100 + 0.95**2 * 0.24 / 100)
+    assert row["margin_p"] == pytest.approx(p_value(z, np.inf, alternative="greater"), rel=1e-10)
+    assert row["margin_p"] != pytest.approx(0.043238132746832816, rel=1e-3)
+
+
+@pytest.mark.parametrize("case", CASES["corrections"], ids=lambda case: case["id"])
+def test_corrections_of_peers_are_met(case: dict[str, Any]) -> None:
+    found = adjusted_p_values(np.array(case["p_values"]), correction=case["correction"])
+    assert found.tolist() == pytest.approx(case["adjusted"], rel=case["rtol"])
 
 
 @pytest.mark.parametrize("case", CASES["sample_ratios"], ids=lambda case: str(case["counts"]))

@@ -1,11 +1,14 @@
 """Means of two arms against explicit formulas, SciPy and refits that leave one cluster out."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from cpi_experiments.errors import EstimationError
 from cpi_experiments.stats.arm_means import arm_means
+from cpi_experiments.stats.cell_clusters import freedom_of_sums
 from cpi_experiments.stats.student import p_value
 
 SEEDS = range(8)
@@ -63,6 +66,19 @@ def test_strata_are_weighted_by_their_share_of_all_units(seed: int) -> None:
     assert means.df(0) == pytest.approx(variance**2 / np.sum(np.square(contributions) / np.array(dfs)), rel=1e-12)
 
 
+def own_variance(shifts: np.ndarray) -> float:
+    return float((len(shifts) - 1) / len(shifts) * np.sum(shifts**2))
+
+
+def gram_freedom(n: np.ndarray) -> float:
+    """Bell and McCaffrey's (tr G)^2 / tr(G^2), from what every independent unit does to every cluster's move."""
+    cluster = np.repeat(np.arange(len(n)), n)
+    own = cluster[None, :] == np.arange(len(n))[:, None]
+    moves = (own - (n / n.sum())[:, None]) / (n.sum() - n)[:, None]
+    gram = moves @ moves.T
+    return float(np.trace(gram) ** 2 / np.trace(gram @ gram))
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nested_clusters_are_the_jackknife_of_each_arm(seed: int) -> None:
     """CR3 as in MacKinnon, Nielsen, Webb (2023): each arm's factor is (clusters - 1) / clusters of that arm."""
@@ -78,7 +94,12 @@ def test_nested_clusters_are_the_jackknife_of_each_arm(seed: int) -> None:
         variance += (len(shifts) - 1) / len(shifts) * np.sum(shifts**2)
     means = arm_means(values, treated, clusters=clusters)
     assert means.omega[0, 0] == pytest.approx(variance, rel=1e-10)
-    assert means.df(0) == 10
+    arms = [own_variance(without[arm_of == bool(a), a] - y[s].mean()) for a, s in enumerate((~treated, treated))]
+    freedom = [gram_freedom(np.bincount(clusters[s])[np.unique(clusters[s])]) for s in (~treated, treated)]
+    assert means.df(0) == pytest.approx(
+        variance**2 / sum(v**2 / f for v, f in zip(arms, freedom, strict=True)), rel=1e-9
+    )
+    assert [means.df_control[0], means.df_treatment[0]] == pytest.approx(freedom, rel=1e-9)
     assert (means.clusters_control, means.clusters_treatment, means.crossed) == (8, 4, False)
 
 
@@ -96,7 +117,7 @@ def test_crossed_clusters_are_the_joint_jackknife(seed: int) -> None:
     assert means.crossed
 
 
-def test_equal_clusters_are_the_welch_of_their_means_pooled_in_df() -> None:
+def test_equal_clusters_are_the_welch_of_their_means() -> None:
     rng = np.random.default_rng(1)
     values = rng.normal(size=(60, 1)) + np.repeat(rng.normal(size=12), 5)[:, None]
     clusters = np.repeat(np.arange(12), 5)
@@ -105,12 +126,36 @@ def test_equal_clusters_are_the_welch_of_their_means_pooled_in_df() -> None:
     expected = group[:5].var(ddof=1) / 5 + group[5:].var(ddof=1) / 7
     means = arm_means(values, treated, clusters=clusters)
     assert means.omega[0, 0] == pytest.approx(expected, rel=1e-12)
+    known = stats.ttest_ind(group[5:], group[:5], equal_var=False)
+    assert means.df(0) == pytest.approx(known.df, rel=1e-9)
+    assert means.effect[0] / means.omega[0, 0] ** 0.5 == pytest.approx(-known.statistic, rel=1e-9)
 
 
-def test_each_unit_its_own_cluster_is_welch_variance() -> None:
+def test_an_arm_without_variance_leaves_the_degrees_of_freedom_of_the_other() -> None:
+    clusters, treated = np.repeat(np.arange(9), 4), np.repeat(np.arange(9) >= 3, 4)
+    y = np.where(treated, np.random.default_rng(4).normal(size=36), 1.0)
+    means = arm_means(y[:, None], treated, clusters=clusters)
+    assert means.df(0) == pytest.approx(5)
+    assert means.df_control[0] == pytest.approx(2)
+
+
+def test_each_unit_its_own_cluster_is_welch() -> None:
     values, treated, _ = draw(3)
-    clustered = arm_means(values, treated, clusters=np.arange(60))
-    np.testing.assert_allclose(clustered.omega, arm_means(values, treated).omega, rtol=1e-10)
+    clustered, plain = arm_means(values, treated, clusters=np.arange(60)), arm_means(values, treated)
+    np.testing.assert_allclose(clustered.omega, plain.omega, rtol=1e-10)
+    assert [clustered.df(j) for j in range(2)] == pytest.approx([plain.df(j) for j in range(2)], rel=1e-9)
+
+
+@pytest.mark.parametrize("largest", [10, 1e4, 1e8, 1e12])
+def test_one_cluster_that_is_nearly_everything_leaves_one_degree_of_freedom(largest: float) -> None:
+    """Exact fractions of (sum u)^2 / (sum u^2 + sum over pairs of u_g^2 u_h^2)."""
+    sizes = [Fraction(largest), Fraction(1), Fraction(2)]
+    u = [n / (sum(sizes) - n) for n in sizes]
+    pairs = sum((u[g] * u[h]) ** 2 for g in range(3) for h in range(3) if g != h)
+    exact = float(sum(u) ** 2 / (sum(v**2 for v in u) + pairs))
+    found = freedom_of_sums(*(sum(float(v) ** p for v in u) for p in (1, 2, 4)))
+    assert float(found) == pytest.approx(exact, rel=1e-3)
+    assert 1 <= float(found) < 1.5
 
 
 def test_strata_with_clusters_leave_the_cluster_out_of_its_stratum() -> None:
@@ -125,7 +170,13 @@ def test_strata_with_clusters_leave_the_cluster_out_of_its_stratum() -> None:
             group = [y[clusters == g].mean() for g in np.unique(clusters[(strata == s) & side])]
             variance += 0.25 * np.var(group, ddof=1) / len(group)
     assert means.omega[0, 0] == pytest.approx(variance, rel=1e-12)
-    assert means.df(0) == 16 - 4
+    cells = [
+        [y[clusters == g].mean() for g in np.unique(clusters[(strata == s) & (treated == t)])]
+        for s in (0, 1)
+        for t in (0, 1)
+    ]
+    parts = [0.25 * np.var(group, ddof=1) / 4 for group in cells]
+    assert means.df(0) == pytest.approx(variance**2 / sum(part**2 / 3 for part in parts), rel=1e-9)
 
 
 @pytest.mark.parametrize("offset", [1e6, 1e9, 1e12])

@@ -13,10 +13,8 @@ from scipy import stats
 from cpi_experiments.errors import EstimationError
 from cpi_experiments.stats.quantiles import (
     order_ranks,
-    quantile_of_counts,
     quantile_ranks,
     share_ranks,
-    value_at_rank,
 )
 
 
@@ -60,17 +58,14 @@ def test_order_statistics_cover_at_least_their_level(probability, draw):
 @given(
     values=st.lists(st.integers(-5, 5), min_size=1, max_size=60), probability=st.sampled_from([0.1, 0.5, 0.9, 1 / 3])
 )
-def test_quantile_of_counts_equals_numpy(values, probability):
-    distinct, counts = np.unique(values, return_counts=True)
-    shuffled = np.random.default_rng(len(values)).permutation(len(distinct))
-    got = quantile_of_counts(distinct[shuffled].astype(float), counts[shuffled], probability)
-    assert got == pytest.approx(np.quantile(values, probability), abs=1e-9)
+def test_the_value_between_the_ranks_of_a_quantile_is_numpys(values, probability):
+    ordered = np.sort(values).astype(float)
+    lower, upper, weight = quantile_ranks(len(values), probability)
+    between = ordered[lower - 1] + (ordered[upper - 1] - ordered[lower - 1]) * weight
+    assert between == pytest.approx(np.quantile(values, probability), abs=1e-9)
 
 
-def test_ranks_outside_have_no_value():
-    values, counts = np.array([1.0, 2.0]), np.array([1, 2])
-    assert value_at_rank(values, counts, 0) == -math.inf
-    assert value_at_rank(values, counts, 4) == math.inf
+def test_one_value_is_every_quantile():
     assert quantile_ranks(1, 0.9) == (1, 1, 0.0)
 
 

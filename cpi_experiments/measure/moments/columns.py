@@ -64,8 +64,10 @@ class Column:
         return f"({value} - ({origin!r}))" if origin else value
 
 
-def cut_point(engine: Engine, table: str, column: str, cap: float | str) -> float:
+def cut_point(engine: Engine, table: str, column: str, cap: float | str, *, among: str = "") -> float:
     """Return a cap as a number; ``"p99"`` asks the engine for the percentile.
+
+    ``among`` is an SQL condition, already quoted, of the rows that count; all by default.
 
     Raises
     ------
@@ -81,7 +83,7 @@ def cut_point(engine: Engine, table: str, column: str, cap: float | str) -> floa
     if not 0.5 <= share < 1:
         raise DataError(f"cap {cap!r} of column {column!r} is not a percentile", advice='From "p50" to below "p100".')
     value = _value(engine, table, column, engine.type_of(table, column))
-    known = f"{value} IS NOT NULL AND NOT isnan({value})"
+    known = f"{value} IS NOT NULL AND NOT isnan({value})" + (f" AND ({among})" if among else "")
     sql = f"SELECT quantile_cont({value}, {share!r}) AS cut FROM {quote(table)} WHERE {known}"  # noqa: S608 - quoted
     found = float(engine.query(sql)["cut"][0])
     if math.isnan(found):

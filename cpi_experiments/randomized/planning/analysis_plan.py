@@ -13,7 +13,7 @@ from cpi_experiments.estimate import digest_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cpi_experiments.catalog.entities import Catalog
+    from cpi_experiments.catalog.entities import Catalog, Measure
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
     from cpi_experiments.randomized.experiment import Experiment
 
@@ -40,6 +40,13 @@ class AnalysisPlan(Displayed):
         How each is measured, as JSON: table, value, aggregate, filter, window.
     caps : mapping of CPI or KPI to float or None
         Above it values are set to it.
+    increments : mapping of CPI to float
+        Raw units of one step, signed so that + is better for the customer.
+    better : mapping of CPI or KPI to ``lower`` or ``higher``
+    lever_moves : mapping of CPI to ``lower`` or ``higher``
+        What the lever is said to move.
+    watched : mapping of CPI to text
+        Other CPIs that are looked at, because a lever that moves several is a bundle; more may be added later.
     covariates : tuple of str
     exclude : str
         Assigned units that meet it are left out.
@@ -63,7 +70,7 @@ class AnalysisPlan(Displayed):
     ...                     randomize="customer_id", table="assignments", start="2026-01-01", end="2026-02-01",
     ...                     links=("hours -> won",), sesoi={"hours -> won": 0.004}, covariates=("premium",))
     >>> [str(change) for change in changes(plan, replace(plan, covariates=()))]
-    ["covariates: ['premium'] became []"]
+    ['covariates: premium became none']
     """
 
     experiment: str
@@ -78,6 +85,10 @@ class AnalysisPlan(Displayed):
     sesoi: Mapping[str, float]
     outcomes: Mapping[str, str] = field(default_factory=dict)
     caps: Mapping[str, float | None] = field(default_factory=dict)
+    increments: Mapping[str, float] = field(default_factory=dict)
+    better: Mapping[str, str] = field(default_factory=dict)
+    lever_moves: Mapping[str, str] = field(default_factory=dict)
+    watched: Mapping[str, str] = field(default_factory=dict)
     covariates: tuple[str, ...] = ()
     exclude: str = ""
     stopping: str = "fixed"
@@ -112,9 +123,20 @@ class AnalysisPlan(Displayed):
         return f"Analysis plan of {self.experiment}: {when}{amended}."
 
     def _rows(self) -> list[Row]:
-        return [{"decided": name, "as": _text(value)} for name, value in self.content().items()]
+        rows: list[Row] = []
+        for name, value in self.content().items():
+            if isinstance(value, dict):
+                rows += [{"decided": f"{name}, {key}", "as": _text(each)} for key, each in sorted(value.items())]
+            else:
+                rows.append({"decided": name, "as": _text(value)})
+        return rows
+
+    def _shown(self) -> list[Row]:
+        return [{"decided": row["decided"], "as": _in_short(row["as"])} for row in self._rows()]
 
 
+#: Longest text of a decision in the printed table.
+_WIDEST = 46
 _ABOUT_THE_LOCK = frozenset({"locked_at", "digest", "after_data", "reason", "seq"})
 
 
@@ -169,10 +191,11 @@ def plan_of(experiment: Experiment, catalog: Catalog, hypotheses: Iterable[Hypot
         end=experiment.end,
         links=experiment.hypotheses,
         sesoi={str(hypothesis.link): float(hypothesis.sesoi) for hypothesis in hypotheses},
-        outcomes={
-            name: json.dumps({key: value for key, value in plain(measure).items() if key != "cap"}, sort_keys=True)
-            for name, measure in measures.items()
-        },
+        outcomes={name: _measured(measure) for name, measure in measures.items()},
+        increments={link.cpi_id: catalog.cpi(link.cpi_id).divisor for link in experiment.links},
+        better={name: _side(catalog, name) for name in measures},
+        lever_moves={cpi: side.value for cpi, side in catalog.lever(experiment.lever).moves.items()},
+        watched={cpi.id: _measured(cpi.measure) for cpi in catalog.cpis.values() if cpi.id not in measures},
         caps={name: measure.cap for name, measure in measures.items()},
         covariates=experiment.covariates,
         exclude=experiment.exclude,
@@ -182,6 +205,16 @@ def plan_of(experiment: Experiment, catalog: Catalog, hypotheses: Iterable[Hypot
         planned_n=experiment.planned_n,
         planned_move=float(experiment.planned_move),
     )
+
+
+def _measured(measure: Measure) -> str:
+    """Write how an indicator is measured, without its cap, as JSON."""
+    return json.dumps({key: value for key, value in plain(measure).items() if key != "cap"}, sort_keys=True)
+
+
+def _side(catalog: Catalog, name: str) -> str:
+    known = catalog.cpis.get(name) or catalog.kpi(name)
+    return known.better.value
 
 
 def changes(locked: AnalysisPlan, now: AnalysisPlan) -> tuple[Change, ...]:
@@ -199,7 +232,8 @@ def changes(locked: AnalysisPlan, now: AnalysisPlan) -> tuple[Change, ...]:
         if was == is_now:
             continue
         if isinstance(was, dict) and isinstance(is_now, dict):
-            keys = [key for key in {**was, **is_now} if was.get(key, _ABSENT) != is_now.get(key, _ABSENT)]
+            either = was if each.name == "watched" else {**was, **is_now}  # more may be watched later
+            keys = [key for key in either if was.get(key, _ABSENT) != is_now.get(key, _ABSENT)]
             found += [
                 Change(what=f"{each.name}, {key}", locked=_text(was.get(key)), now=_text(is_now.get(key)))
                 for key in keys
@@ -212,5 +246,15 @@ def changes(locked: AnalysisPlan, now: AnalysisPlan) -> tuple[Change, ...]:
 _ABSENT = object()
 
 
+def _in_short(text: str) -> str:
+    """Say how an outcome is measured, and cut what is long."""
+    if text.startswith('{"aggregate"'):
+        how = json.loads(text)
+        text = f"{how['indicator'] or how['aggregate']} of {how['value']}, {how['window']}, {how['table']}"
+    return text if len(text) <= _WIDEST else f"{text[: _WIDEST - 3]}..."
+
+
 def _text(value: Any) -> str:  # noqa: ANN401 - plain content
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
     return "none" if value is None or value == "" else str(value)

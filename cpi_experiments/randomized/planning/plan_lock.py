@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cpi_experiments.display import plain
 from cpi_experiments.estimate import Diagnostic, from_plain
-from cpi_experiments.hypotheses.registry import ANALYSE
+from cpi_experiments.hypotheses.registry import ANALYSE, LOOK
 from cpi_experiments.randomized.planning.analysis_plan import AnalysisPlan, changes
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def lock_plan(plan: AnalysisPlan, ledger: Ledger, *, who: str = "", amend: str =
     """Freeze the analysis plan of an experiment in the ledger, before its data are looked at.
 
     A plan that is locked stays as it is: other content changes nothing unless a reason to amend it is given. An
-    amendment after the experiment was analysed makes its evidence exploratory for good.
+    amendment after effects of the experiment were seen makes its evidence exploratory for good.
 
     Parameters
     ----------
@@ -43,7 +43,8 @@ def lock_plan(plan: AnalysisPlan, ledger: Ledger, *, who: str = "", amend: str =
     digest, old = plan.content_digest(), locked_plans(ledger).get(plan.experiment)
     if old is not None and (old.digest == digest or not amend):
         return old
-    analysed = any(row.payload["experiment"] == plan.experiment for row in ledger.rows(action=ANALYSE))
+    seen = (row for action in (ANALYSE, LOOK) for row in ledger.rows(action=action))
+    analysed = any(row.payload["experiment"] == plan.experiment for row in seen)
     after = (old.after_data or old.digest) if old is not None and analysed else ""
     if old is None and analysed:
         after = "no plan"
@@ -92,7 +93,7 @@ def _why_not(plan: AnalysisPlan, locked: AnalysisPlan | None) -> str:
         return f"The analysis plan of {plan.experiment} was not locked before the analysis."
     if locked.after_data:
         return (
-            f"The analysis plan of {plan.experiment} was changed after its data had been analysed "
+            f"The analysis plan of {plan.experiment} was changed after its effects had been seen "
             f"({locked.after_data[:8]} became {locked.digest[:8]}): {locked.reason or 'first lock'}."
         )
     different = changes(locked, plan)

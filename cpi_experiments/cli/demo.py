@@ -1,9 +1,9 @@
-"""Commands that need no project: the demo, and one file of a trial."""
+"""The demo: a company with known truth, judged in a minute."""
 
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,8 +13,6 @@ from cpi_experiments.errors import ReportError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from cpi_experiments.stats.moments import Moments
 
 
 @app.command()
@@ -44,48 +42,6 @@ def demo(out: str, seed: int, size: str, *, force: bool, quiet: bool) -> None:
         if (target / "company").exists():
             shutil.rmtree(target / "company")
     click.echo(f"{text}\n\n{written(review, target)}\nsize {size}, seed {seed}")
-
-
-@app.command()
-@click.argument("data")
-@click.option("--cpi", required=True, help="Column of the CPI.")
-@click.option("--kpi", required=True, multiple=True, help="Column of the KPI; may be repeated.")
-@click.option("--arm", required=True, help="Column of the arm.")
-@click.option("--control", required=True, help="Label of the control arm.")
-@click.option("--increment", default=1.0, show_default=True, help="Raw CPI units per step; negative: lower is better.")
-@click.option("--covariate", "covariates", multiple=True, help="Column measured before; may be repeated.")
-@click.option("--cluster", default=None, help="Column of the randomised group.")
-@click.option("--confidence-level", default=0.95, show_default=True)
-def link(data: str, kpi: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - the options of the door, as named
-    """Estimate the KPI effect per increment of the CPI from one file of a trial, or from its saved moments."""
-    from cpi_experiments.randomized.link_effect import link_effect  # noqa: PLC0415
-
-    result = link_effect(_data(data), kpi=list(kpi) if len(kpi) > 1 else kpi[0], **options)
-    click.echo(str(result))
-
-
-@app.command()
-@click.argument("data")
-@click.option("--arm", required=True, help="Column of the arm.")
-@click.option("--control", required=True, help="Label of the control arm.")
-@click.option("--outcome", "outcomes", required=True, multiple=True, help="Column of an outcome; may be repeated.")
-@click.option("--covariate", "covariates", multiple=True, help="Column measured before; may be repeated.")
-@click.option("--cluster", default=None, help="Column of the randomised group.")
-@click.option("--confidence-level", default=0.95, show_default=True)
-def compare(data: str, outcomes: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - the options of the door
-    """Compare the arms of a trial in one file, or in its saved moments."""
-    from cpi_experiments.randomized.compare import compare as compare_arms  # noqa: PLC0415
-
-    click.echo(str(compare_arms(_data(data), outcomes=list(outcomes), **options)))
-
-
-def _data(name: str) -> str | Moments:
-    """Return saved moments, or the name of a file of rows."""
-    if not name.endswith(".npz"):
-        return name
-    from cpi_experiments.measure.moments.store import load_moments  # noqa: PLC0415
-
-    return load_moments(name)
 
 
 def _check_company(folder: Path) -> None:
