@@ -87,7 +87,7 @@ def links(folder: Path) -> Numbers:
     """6 KPIs and 2 CPIs from the same moments."""
     from cpi_experiments import link_effect
     from cpi_experiments.measure.moments.gather import gather
-    from cpi_experiments.randomized.link_effect import link_pairs
+    from cpi_experiments.randomized.links.link_effect import link_pairs
 
     pairs = link_pairs([(cpi, kpi) for cpi in CPIS for kpi in KPIS], [], clustered=True)
     moments = gather(folder / "trial.parquet", [*CPIS, *KPIS], by=["site_arm", "site"], pairs=pairs)

@@ -59,19 +59,20 @@ if TYPE_CHECKING:
     from cpi_experiments.randomized.assigning.rerandomized import assign_balanced
     from cpi_experiments.randomized.assigning.stratified import assign_stratified
     from cpi_experiments.randomized.assigning.switchback import schedule_switchback
-    from cpi_experiments.randomized.audit_link import audit_link
-    from cpi_experiments.randomized.bundle import bundle_effect
-    from cpi_experiments.randomized.compare import compare
-    from cpi_experiments.randomized.comparison import Comparison
+    from cpi_experiments.randomized.effects.compare import compare
+    from cpi_experiments.randomized.effects.comparison import Comparison
+    from cpi_experiments.randomized.effects.outcomes import Mean, Ratio
+    from cpi_experiments.randomized.effects.row_outcomes import Quantile, Rank
     from cpi_experiments.randomized.experiment import Experiment
     from cpi_experiments.randomized.integrity.aa import aa
     from cpi_experiments.randomized.integrity.check_trial import check_trial
     from cpi_experiments.randomized.integrity.rules import blocking_rules
-    from cpi_experiments.randomized.link import LinkEffect
-    from cpi_experiments.randomized.link_effect import link_effect
+    from cpi_experiments.randomized.links.audit_link import audit_link
+    from cpi_experiments.randomized.links.bundle import bundle_effect
+    from cpi_experiments.randomized.links.link import LinkEffect
+    from cpi_experiments.randomized.links.link_effect import link_effect
     from cpi_experiments.randomized.monitoring.guardrails import ship_rule
     from cpi_experiments.randomized.monitoring.monitor import monitor
-    from cpi_experiments.randomized.outcomes import Mean, Ratio
     from cpi_experiments.randomized.planning.analysis_plan import AnalysisPlan
     from cpi_experiments.randomized.planning.design import Design, design
     from cpi_experiments.randomized.planning.link_design import design_link
@@ -85,7 +86,6 @@ if TYPE_CHECKING:
     )
     from cpi_experiments.randomized.planning.precision import Clusters, Looks, Repeated, Switchback
     from cpi_experiments.randomized.planning.simulated_power import simulate_power
-    from cpi_experiments.randomized.row_outcomes import Quantile, Rank
     from cpi_experiments.simulate.company import simulate_company
     from cpi_experiments.stats.moments import Moments, add_moments
     from cpi_experiments.study import Study
@@ -97,7 +97,7 @@ _HOMES = {
     "Assignment": "randomized.assigning.assignment",
     "Catalog": "catalog.entities",
     "Clusters": "randomized.planning.precision",
-    "Comparison": "randomized.comparison",
+    "Comparison": "randomized.effects.comparison",
     "Contract": "catalog.contract",
     "CpiError": "errors",
     "CpiWarning": "errors",
@@ -113,9 +113,9 @@ _HOMES = {
     "Limits": "catalog.contract",
     "Link": "estimate",
     "LinkDesign": "randomized.planning.link_sizes",
-    "LinkEffect": "randomized.link",
+    "LinkEffect": "randomized.links.link",
     "Looks": "randomized.planning.precision",
-    "Mean": "randomized.outcomes",
+    "Mean": "randomized.effects.outcomes",
     "Moments": "stats.moments",
     "Panel": "measure.panel",
     "PlannedCount": "randomized.planning.planned_outcomes",
@@ -123,10 +123,10 @@ _HOMES = {
     "PlannedMean": "randomized.planning.planned_outcomes",
     "PlannedProportion": "randomized.planning.planned_outcomes",
     "PlannedRatio": "randomized.planning.planned_outcomes",
-    "Quantile": "randomized.row_outcomes",
+    "Quantile": "randomized.effects.row_outcomes",
     "Range": "catalog.contract",
-    "Rank": "randomized.row_outcomes",
-    "Ratio": "randomized.outcomes",
+    "Rank": "randomized.effects.row_outcomes",
+    "Ratio": "randomized.effects.outcomes",
     "Repeated": "randomized.planning.precision",
     "SparkTables": "measure.engines.spark",
     "Study": "study",
@@ -141,18 +141,18 @@ _HOMES = {
     "assign_stratified": "randomized.assigning.stratified",
     "association": "observational.association",
     "attrition_reasons": "measure.scores.attrition",
-    "audit_link": "randomized.audit_link",
+    "audit_link": "randomized.links.audit_link",
     "balance_table": "randomized.assigning.balance",
     "blocking_rules": "randomized.integrity.rules",
     "build_panel": "measure.panel",
-    "bundle_effect": "randomized.bundle",
+    "bundle_effect": "randomized.links.bundle",
     "candidates": "hypotheses.candidates",
     "charter": "accountability.assess",
     "check_data": "measure.quality.checks",
     "check_files": "measure.quality.files",
     "check_join": "measure.quality.keys",
     "check_trial": "randomized.integrity.check_trial",
-    "compare": "randomized.compare",
+    "compare": "randomized.effects.compare",
     "customer_segments": "measure.scores.customer_segments",
     "design": "randomized.planning.design",
     "design_link": "randomized.planning.link_design",
@@ -164,7 +164,7 @@ _HOMES = {
     "indicator": "measure.built_in.indicator",
     "judge": "evidence.quarter",
     "judge_links": "evidence.judge",
-    "link_effect": "randomized.link_effect",
+    "link_effect": "randomized.links.link_effect",
     "load_catalog": "catalog.load",
     "load_moments": "measure.moments.store",
     "monitor": "randomized.monitoring.monitor",

@@ -10,7 +10,7 @@ import pytest
 
 from cpi_experiments.errors import DataError
 from cpi_experiments.measure.moments.store import load_moments
-from cpi_experiments.randomized.compare import compare
+from cpi_experiments.randomized.effects.compare import compare
 from cpi_experiments.study import Study
 
 JUNE = date(2026, 6, 30)

@@ -13,9 +13,9 @@ from cpi_experiments.errors import DesignError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from cpi_experiments.randomized.arms_link import ArmsLink
-    from cpi_experiments.randomized.link import LinkEffect, LinkEffects
-    from cpi_experiments.randomized.outcomes import AnyOutcome
+    from cpi_experiments.randomized.effects.outcomes import AnyOutcome
+    from cpi_experiments.randomized.links.arms_link import ArmsLink
+    from cpi_experiments.randomized.links.link import LinkEffect, LinkEffects
     from cpi_experiments.stats.moments import Moments
 
 
@@ -52,7 +52,7 @@ _ALLOCATION = click.option(
 @_LEVEL
 def link(data: str, kpi: tuple[str, ...], **options: Any) -> None:  # noqa: ANN401 - the options of the door, as named
     """Estimate the KPI effect per increment of the CPI from one file or saved moments; exit 3 if it is blocked."""
-    from cpi_experiments.randomized.link_effect import link_effect  # noqa: PLC0415
+    from cpi_experiments.randomized.links.link_effect import link_effect  # noqa: PLC0415
 
     found = link_effect(_data(data), kpi=list(kpi) if len(kpi) > 1 else kpi[0], **_read(options))
     click.echo(str(found))
@@ -73,7 +73,7 @@ def link(data: str, kpi: tuple[str, ...], **options: Any) -> None:  # noqa: ANN4
 @_LEVEL
 def audit(data: str, **options: Any) -> None:  # noqa: ANN401 - the options of the door, as named
     """Look for what would undo a link: a direct path, customers moved the other way, outcomes that must not move."""
-    from cpi_experiments.randomized.audit_link import audit_link  # noqa: PLC0415
+    from cpi_experiments.randomized.links.audit_link import audit_link  # noqa: PLC0415
 
     click.echo(str(audit_link(data, **_read(options))))
 
@@ -108,7 +108,7 @@ def audit(data: str, **options: Any) -> None:  # noqa: ANN401 - the options of t
 @_LEVEL
 def compare(data: str, **options: Any) -> None:  # noqa: ANN401 - the options of the door, as named
     """Compare the arms of a trial in one file, or in its saved moments; exit 3 if the sample ratio blocks it."""
-    from cpi_experiments.randomized.compare import compare as compare_arms  # noqa: PLC0415
+    from cpi_experiments.randomized.effects.compare import compare as compare_arms  # noqa: PLC0415
 
     outcomes = _outcomes(options)
     found = compare_arms(_data(data), outcomes=outcomes, **_read(options))
@@ -156,15 +156,15 @@ def aa(data: str, *, n: int | None, ladder: bool, **options: Any) -> None:  # no
 
 
 def _each(found: LinkEffect | ArmsLink | LinkEffects) -> Iterable[LinkEffect | ArmsLink]:
-    from cpi_experiments.randomized.link import LinkEffects  # noqa: PLC0415
+    from cpi_experiments.randomized.links.link import LinkEffects  # noqa: PLC0415
 
     return found if isinstance(found, LinkEffects) else (found,)
 
 
 def _outcomes(options: dict[str, Any]) -> list[AnyOutcome]:
     """Take the outcomes out of the options."""
-    from cpi_experiments.randomized.outcomes import Mean, Ratio  # noqa: PLC0415
-    from cpi_experiments.randomized.row_outcomes import Quantile, Rank  # noqa: PLC0415
+    from cpi_experiments.randomized.effects.outcomes import Mean, Ratio  # noqa: PLC0415
+    from cpi_experiments.randomized.effects.row_outcomes import Quantile, Rank  # noqa: PLC0415
 
     caps = {name: _cap(cap) for name, cap in (_split(text, "=") for text in options.pop("caps"))}
     means = list(dict.fromkeys(options.pop("outcomes")))

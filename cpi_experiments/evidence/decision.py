@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from cpi_experiments.display import decimals, interval, number, percent
 from cpi_experiments.evidence.verdict import VerdictWord
-from cpi_experiments.stats.judging_power import (
+from cpi_experiments.stats.link_score import shrink
+from cpi_experiments.stats.planning.judging_power import (
     FRAGILE,
     ROBUST,
     std_error_to_confirm,
     std_error_to_refute,
     times_as_many,
 )
-from cpi_experiments.stats.link_score import shrink
 from cpi_experiments.wording.verdicts import reason
 
 if TYPE_CHECKING:

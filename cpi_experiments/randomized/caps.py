@@ -9,7 +9,7 @@ import numpy as np
 from cpi_experiments.errors import DataError
 
 if TYPE_CHECKING:
-    from cpi_experiments.randomized.outcomes import Cap
+    from cpi_experiments.randomized.effects.outcomes import Cap
 
 Array = np.ndarray
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cpi_experiments.errors import DataError
-from cpi_experiments.randomized.compare import compare
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.effects.outcomes import Pair, all_pairs
 from cpi_experiments.randomized.integrity.missing import missing_in_trial
 from cpi_experiments.randomized.integrity.plug_in_limits import plug_in_limits
 from cpi_experiments.randomized.integrity.sample_ratio import several_arms
-from cpi_experiments.randomized.link_effect import link_of, link_pairs
-from cpi_experiments.randomized.outcomes import Pair, all_pairs
+from cpi_experiments.randomized.links.link_effect import link_of, link_pairs
 from cpi_experiments.randomized.trial import check_two_arms, read_trial
 from cpi_experiments.randomized.trial_moments import SMALL, moments_in_blocks
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
     from cpi_experiments.measure.units import UnitFrame
     from cpi_experiments.randomized.experiment import Experiment
-    from cpi_experiments.randomized.link import LinkEffect
+    from cpi_experiments.randomized.links.link import LinkEffect
     from cpi_experiments.stats.moments import Moments
 
 
@@ -90,7 +90,7 @@ def encouragement(
     Returns
     -------
     LinkEffect
-        Estimand LATE; see `cpi_experiments.randomized.link_effect.link_effect`.
+        Estimand LATE; see `cpi_experiments.randomized.links.link_effect.link_effect`.
 
     Raises
     ------

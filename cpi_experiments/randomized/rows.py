@@ -163,7 +163,7 @@ def read_rows(  # noqa: PLR0913 - the roles of columns, each named
     numbers : sequence of str
         Outcome and covariate columns.
     arm, control, cluster, strata
-        As in `cpi_experiments.randomized.compare.compare`.
+        As in `cpi_experiments.randomized.effects.compare.compare`.
     keys : sequence of str
         Other columns, read as they are.
     allocation : mapping of arm to weight, optional

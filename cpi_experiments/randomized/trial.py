@@ -17,7 +17,7 @@ from cpi_experiments.stats.moments import Moments
 
 if TYPE_CHECKING:
     from cpi_experiments.measure.engine import Data
-    from cpi_experiments.randomized.outcomes import Cap, Pair
+    from cpi_experiments.randomized.effects.outcomes import Cap, Pair
 
 Array = np.ndarray
 MOST_SEGMENTS = 50

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cpi_experiments.measure.engine import Data
     from cpi_experiments.measure.engines.source import Engine
-    from cpi_experiments.randomized.outcomes import Cap, Pair
+    from cpi_experiments.randomized.effects.outcomes import Cap, Pair
 
     TrialData: TypeAlias = Data | Moments
 

@@ -13,7 +13,7 @@ from cpi_experiments.stats.proportions import score_interval
 from cpi_experiments.stats.student import interval, quantile, satterthwaite
 
 if TYPE_CHECKING:
-    from cpi_experiments.stats.fieller import Interval
+    from cpi_experiments.stats.instruments.fieller import Interval
 
 Floats = np.ndarray
 

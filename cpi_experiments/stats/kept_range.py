@@ -11,7 +11,7 @@ from cpi_experiments.stats.kept import kept_by_less_churn
 from cpi_experiments.stats.student import quantile
 
 if TYPE_CHECKING:
-    from cpi_experiments.stats.fieller import Interval
+    from cpi_experiments.stats.instruments.fieller import Interval
 
 #: Points at which a function of the churn is looked at between the ends of its range.
 _POINTS = 129

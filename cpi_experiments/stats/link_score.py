@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
-from cpi_experiments.stats.fieller import delta_std_error, fieller_set, hull
+from cpi_experiments.stats.instruments.fieller import delta_std_error, fieller_set, hull
 from cpi_experiments.stats.student import normal_scores, quantile
 
 Floats = np.ndarray

@@ -10,7 +10,7 @@ from scipy import special
 from cpi_experiments.display import plain
 from cpi_experiments.estimate import EffectPair
 from cpi_experiments.evidence.case import Case, Trialed, Weighed, broken, weigh
-from cpi_experiments.stats.fieller import breakdown
+from cpi_experiments.stats.instruments.fieller import breakdown
 
 NAN = math.nan
 

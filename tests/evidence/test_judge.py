@@ -12,7 +12,7 @@ from scipy import special
 
 from cpi_experiments.errors import CpiError, DataError, EstimationError
 from cpi_experiments.evidence.judge import judge_cases, judge_links
-from cpi_experiments.stats.fieller import fieller_set
+from cpi_experiments.stats.instruments.fieller import fieller_set
 from cpi_experiments.stats.portfolio import alone_threshold
 
 NAN, INF = math.nan, math.inf

@@ -9,11 +9,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from cpi_experiments.display import plain
-from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.link import LinkEffect
-from cpi_experiments.randomized.link_effect import link_effect
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.links.link import LinkEffect
+from cpi_experiments.randomized.links.link_effect import link_effect
 from cpi_experiments.stats.moments import add_moments, moments_of
-from cpi_experiments.stats.power import minimum_detectable_effect, power, sample_size
+from cpi_experiments.stats.planning.power import minimum_detectable_effect, power, sample_size
 
 laws = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 METHODS = ({}, {"covariates": ["x"]}, {"strata": "s"}, {"cluster": "g"}, {"covariates": ["x"], "cluster": "g"})

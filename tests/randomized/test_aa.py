@@ -8,12 +8,12 @@ import pytest
 
 from cpi_experiments.display import WIDTH
 from cpi_experiments.errors import CpiError, DataError, DesignError, EstimationError
-from cpi_experiments.randomized.compare import compare
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.effects.outcomes import Mean, Ratio
+from cpi_experiments.randomized.effects.row_outcomes import Rank
 from cpi_experiments.randomized.integrity.aa import AATest, aa
 from cpi_experiments.randomized.integrity.plug_in_limits import plug_in_limits, skewness
 from cpi_experiments.randomized.integrity.splitting import compare_splits, draw_tests, read_sample, sizes_of
-from cpi_experiments.randomized.outcomes import Mean, Ratio
-from cpi_experiments.randomized.row_outcomes import Rank
 
 
 def past(n: int = 2_000, seed: int = 1) -> pd.DataFrame:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from cpi_experiments.errors import DataError, DesignError
-from cpi_experiments.randomized.audit_link import audit_link
-from cpi_experiments.stats.fieller import fieller_set
+from cpi_experiments.randomized.links.audit_link import audit_link
+from cpi_experiments.stats.instruments.fieller import fieller_set
 from cpi_experiments.stats.student import quantile
 
 CALL = {"cpi": "hours", "kpi": "won", "arm": "arm", "control": "manual", "increment": -1}

@@ -14,11 +14,11 @@ import pytest
 
 from cpi_experiments.errors import CpiError, DataError
 from cpi_experiments.estimate import Diagnostic, Estimate, Status
-from cpi_experiments.randomized.audit_link import audit_link
-from cpi_experiments.randomized.compare import compare
+from cpi_experiments.randomized.effects.compare import compare
 from cpi_experiments.randomized.integrity.aa import aa
 from cpi_experiments.randomized.integrity.check_trial import check_trial
-from cpi_experiments.randomized.link_effect import link_effect
+from cpi_experiments.randomized.links.audit_link import audit_link
+from cpi_experiments.randomized.links.link_effect import link_effect
 from cpi_experiments.randomized.monitoring.monitor import monitor
 from cpi_experiments.randomized.planning.simulated_power import simulate_power
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from cpi_experiments.errors import DataError, DesignError, EstimationError
-from cpi_experiments.randomized.bundle import BundleEffect, bundle_effect
+from cpi_experiments.randomized.links.bundle import BundleEffect, bundle_effect
 
 
 def build(seed: int = 1, n: int = 900) -> pd.DataFrame:

@@ -11,8 +11,8 @@ import pytest
 from scipy import stats
 
 from cpi_experiments.errors import CpiError, DataError, DesignError, EstimationError
-from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.outcomes import Mean, Ratio
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.effects.outcomes import Mean, Ratio
 
 COLUMNS = [
     "outcome", "arm", "control", "estimand", "effect", "std_error", "ci_low", "ci_high", "p_value", "rel_effect",

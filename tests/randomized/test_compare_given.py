@@ -12,15 +12,15 @@ import cpi_experiments
 from cpi_experiments.display import points
 from cpi_experiments.errors import CpiError, DataError, DesignError, kind_of, nearest
 from cpi_experiments.randomized.arms import arms_of
-from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.comparison import Comparison
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.effects.comparison import Comparison
+from cpi_experiments.randomized.effects.outcomes import Mean, Ratio
+from cpi_experiments.randomized.effects.row_outcomes import Quantile, Rank
 from cpi_experiments.randomized.experiment import Experiment
-from cpi_experiments.randomized.link_effect import link_effect
-from cpi_experiments.randomized.outcomes import Mean, Ratio
+from cpi_experiments.randomized.links.link_effect import link_effect
 from cpi_experiments.randomized.planning.design import design
 from cpi_experiments.randomized.planning.planned_outcomes import PlannedMean
 from cpi_experiments.randomized.planning.simulated_power import simulate_power
-from cpi_experiments.randomized.row_outcomes import Quantile, Rank
 
 
 @pytest.fixture

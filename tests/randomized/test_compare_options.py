@@ -13,10 +13,10 @@ from scipy import stats
 from cpi_experiments.errors import CpiError, DataError, DesignError, EstimationError
 from cpi_experiments.measure.moments.gather import gather
 from cpi_experiments.randomized import trial_moments
-from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.comparison import Comparison
-from cpi_experiments.randomized.outcomes import Mean, Ratio, scans_of
-from cpi_experiments.randomized.row_outcomes import Quantile, Rank
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.effects.comparison import Comparison
+from cpi_experiments.randomized.effects.outcomes import Mean, Ratio, scans_of
+from cpi_experiments.randomized.effects.row_outcomes import Quantile, Rank
 
 PLAIN = {"arm": "arm", "control": "manual", "outcomes": "revenue"}
 

@@ -16,7 +16,7 @@ from cpi_experiments.measure.engine import Tables
 from cpi_experiments.measure.units import UnitFrame, measure_units
 from cpi_experiments.randomized.encouragement import check_integrity, encouragement, itt, trial_moments
 from cpi_experiments.randomized.experiment import Experiment
-from cpi_experiments.randomized.link_effect import link_effect
+from cpi_experiments.randomized.links.link_effect import link_effect
 
 CATALOG = """\
 cpis:

@@ -10,13 +10,13 @@ import pytest
 
 from cpi_experiments.display import WIDTH
 from cpi_experiments.errors import CpiError, DataError, DesignError, EstimationError
+from cpi_experiments.randomized.effects.outcomes import Mean, Ratio
+from cpi_experiments.randomized.effects.row_outcomes import Quantile
 from cpi_experiments.randomized.integrity.check_trial import Integrity, check_trial
 from cpi_experiments.randomized.integrity.missing import missing_in_trial
 from cpi_experiments.randomized.integrity.rules import blocking_rules
 from cpi_experiments.randomized.integrity.sample_ratio_cells import sample_ratio_by_day
 from cpi_experiments.randomized.integrity.trial_units import Roles, read_units
-from cpi_experiments.randomized.outcomes import Mean, Ratio
-from cpi_experiments.randomized.row_outcomes import Quantile
 from cpi_experiments.randomized.trial import read_trial
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from cpi_experiments.errors import EstimationError
-from cpi_experiments.randomized.arms_link import ArmsLink
-from cpi_experiments.randomized.link import LinkEffects
-from cpi_experiments.randomized.link_effect import link_effect
-from cpi_experiments.stats.several_instruments import joint_critical
+from cpi_experiments.randomized.links.arms_link import ArmsLink
+from cpi_experiments.randomized.links.link import LinkEffects
+from cpi_experiments.randomized.links.link_effect import link_effect
+from cpi_experiments.stats.instruments.several_instruments import joint_critical
 
 
 def build(seed: int = 1, *, bypass: float = 0.0, moved: float = 1.0, n: int = 900) -> pd.DataFrame:

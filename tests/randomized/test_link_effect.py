@@ -12,9 +12,9 @@ from scipy import stats
 
 from cpi_experiments.display import plain
 from cpi_experiments.errors import DataError, DesignError, EstimationError
-from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.link import LinkEffect, LinkEffects
-from cpi_experiments.randomized.link_effect import link_effect
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.links.link import LinkEffect, LinkEffects
+from cpi_experiments.randomized.links.link_effect import link_effect
 
 PLAIN = {"cpi": "hours", "kpi": "revenue", "arm": "arm", "control": "manual"}
 

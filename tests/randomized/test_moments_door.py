@@ -14,10 +14,10 @@ from cpi_experiments.errors import CpiError, DataError, DesignError
 from cpi_experiments.measure.moments.gather import gather
 from cpi_experiments.randomized import trial_moments
 from cpi_experiments.randomized.cases import complete
-from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.link import LinkEffects
-from cpi_experiments.randomized.link_effect import link_effect, link_pairs
-from cpi_experiments.randomized.outcomes import Ratio, all_pairs
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.effects.outcomes import Ratio, all_pairs
+from cpi_experiments.randomized.links.link import LinkEffects
+from cpi_experiments.randomized.links.link_effect import link_effect, link_pairs
 from cpi_experiments.randomized.trial import read_trial
 from cpi_experiments.stats.arm_means import arm_means, means_of_cells
 from cpi_experiments.stats.moments import add_moments, moments_of

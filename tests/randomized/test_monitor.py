@@ -9,17 +9,17 @@ import pytest
 
 from cpi_experiments.errors import DataError, DesignError, EstimationError
 from cpi_experiments.measure.moments.gather import gather
-from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.link_effect import link_effect
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.effects.outcomes import Mean, Quantile, Ratio
+from cpi_experiments.randomized.links.link_effect import link_effect
 from cpi_experiments.randomized.monitoring.guardrails import power_of_each, ship_rule
 from cpi_experiments.randomized.monitoring.looks import LookPlan
 from cpi_experiments.randomized.monitoring.monitor import monitor
 from cpi_experiments.randomized.monitoring.sequences import Rule, Timing, over_time
 from cpi_experiments.randomized.monitoring.streams import Stream
-from cpi_experiments.randomized.outcomes import Mean, Quantile, Ratio
-from cpi_experiments.stats.anytime import boundary, student_bound
-from cpi_experiments.stats.fieller import fieller_set
-from cpi_experiments.stats.group_sequential import boundaries
+from cpi_experiments.stats.instruments.fieller import fieller_set
+from cpi_experiments.stats.sequential.anytime import boundary, student_bound
+from cpi_experiments.stats.sequential.group_sequential import boundaries
 
 N, DAYS = 6_000, 30
 ROLES = {"arm": "arm", "control": "manual", "time": "day", "units": "customers"}

@@ -11,10 +11,10 @@ from scipy import stats
 from cpi_experiments.display import WIDTH
 from cpi_experiments.errors import DataError, DesignError, EstimationError
 from cpi_experiments.estimate import Estimand, Status
-from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.outcomes import Mean, Ratio
-from cpi_experiments.randomized.row_effects import row_effect
-from cpi_experiments.randomized.row_outcomes import Quantile, Rank
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.effects.outcomes import Mean, Ratio
+from cpi_experiments.randomized.effects.row_effects import row_effect
+from cpi_experiments.randomized.effects.row_outcomes import Quantile, Rank
 from cpi_experiments.randomized.rows import Rows, read_rows
 
 NUMBERS = ["won", "hours", "visits", "before", "flat"]

@@ -11,9 +11,9 @@ from scipy import stats
 from cpi_experiments.errors import DataError
 from cpi_experiments.measure.moments.gather import gather
 from cpi_experiments.randomized import trial_moments
-from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.comparison import Comparison
-from cpi_experiments.randomized.outcomes import Mean
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.effects.comparison import Comparison
+from cpi_experiments.randomized.effects.outcomes import Mean
 
 PLAIN = {"arm": "arm", "control": "manual", "outcomes": "revenue"}
 

@@ -11,11 +11,11 @@ from cpi_experiments.errors import DataError, DesignError
 from cpi_experiments.estimate import Link
 from cpi_experiments.hypotheses.hypothesis import Hypothesis
 from cpi_experiments.measure.moments.gather import gather
-from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.link_effect import link_effect
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.links.link_effect import link_effect
 from cpi_experiments.randomized.planning.history_rows import read_history
 from cpi_experiments.randomized.planning.simulated_power import simulate_power
-from cpi_experiments.stats.resampled_trials import effects_of
+from cpi_experiments.stats.resampling.resampled_trials import effects_of
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 N = 4_000

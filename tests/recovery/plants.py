@@ -17,32 +17,25 @@ from scipy import special
 
 from cpi_experiments import units
 from cpi_experiments.measure import audit, trials
-from cpi_experiments.randomized import cases, decisions, outcomes, regressed_link, rows, trial
-from cpi_experiments.randomized.bundle import steps_of
+from cpi_experiments.randomized import cases, rows, trial
+from cpi_experiments.randomized.effects import decisions, outcomes
 from cpi_experiments.randomized.integrity import balance_checks, trial_units
+from cpi_experiments.randomized.links import regressed_link
+from cpi_experiments.randomized.links.bundle import steps_of
 from cpi_experiments.randomized.monitoring import guardrails, looks, sequences
-from cpi_experiments.stats import (
+from cpi_experiments.stats import arm_means, cells, counts, equivalence, interacted, moments, multiplicity, student
+from cpi_experiments.stats.exact_sums import as_floats
+from cpi_experiments.stats.instruments import (
     anderson_rubin,
-    anytime,
-    arm_means,
     bundle_score,
-    cells,
-    counts,
-    equivalence,
     fieller,
-    group_sequential,
     instrument_regression,
-    interacted,
-    moments,
-    multiplicity,
-    power,
-    resampled,
-    sequential_counts,
     several_instruments,
     shared_control,
-    student,
 )
-from cpi_experiments.stats.exact_sums import as_floats
+from cpi_experiments.stats.planning import power
+from cpi_experiments.stats.resampling import resampled
+from cpi_experiments.stats.sequential import anytime, group_sequential, sequential_counts
 
 Patch = pytest.MonkeyPatch
 Plant = Callable[[Patch], None]

@@ -25,8 +25,8 @@ import pytest
 from scipy import special, stats
 
 from cpi_experiments.display import markdown_table
-from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.link_effect import link_effect
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.links.link_effect import link_effect
 
 ROOT = 20_260_322
 Array = np.ndarray

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 
-from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.outcomes import Mean
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.effects.outcomes import Mean
 from cpi_experiments.stats.multiplicity import adjusted_p_values
 
 ROOT = 20_240_301

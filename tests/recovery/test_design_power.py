@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 
-from cpi_experiments.randomized.compare import compare
+from cpi_experiments.randomized.effects.compare import compare
 from cpi_experiments.randomized.planning.design import Design, design
 from cpi_experiments.randomized.planning.planned_outcomes import (
     PlannedCount,
@@ -23,7 +23,7 @@ from cpi_experiments.randomized.planning.planned_outcomes import (
     PlannedRatio,
 )
 from cpi_experiments.randomized.planning.precision import Clusters, Looks, Repeated, Switchback
-from cpi_experiments.stats.many_arm_power import dunnett_critical
+from cpi_experiments.stats.planning.many_arm_power import dunnett_critical
 
 ROOT = 4_711
 REPS = 8_000

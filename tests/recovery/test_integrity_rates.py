@@ -18,8 +18,8 @@ from cpi_experiments.stats.effect_trend import effect_trend
 from cpi_experiments.stats.equal_effects import equal_effects_test
 from cpi_experiments.stats.exact_counts import binomial_p_values
 from cpi_experiments.stats.group_slope import group_slope
-from cpi_experiments.stats.random_splits import unit_tests
-from cpi_experiments.stats.sequential_counts import log_bayes_factor, sequential_ratio_test
+from cpi_experiments.stats.resampling.random_splits import unit_tests
+from cpi_experiments.stats.sequential.sequential_counts import log_bayes_factor, sequential_ratio_test
 
 ROOT = 20_261_014
 Array = np.ndarray

@@ -19,14 +19,14 @@ from cpi_experiments.estimate import Estimate, Link
 from cpi_experiments.hypotheses.hypothesis import Hypothesis
 from cpi_experiments.measure.engine import Tables
 from cpi_experiments.measure.units import measure_units
-from cpi_experiments.randomized.compare import compare
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.effects.outcomes import Quantile, Ratio
+from cpi_experiments.randomized.effects.row_outcomes import Rank
 from cpi_experiments.randomized.encouragement import encouragement
 from cpi_experiments.randomized.experiment import Experiment
 from cpi_experiments.randomized.integrity.check_trial import check_trial
-from cpi_experiments.randomized.link_effect import link_effect
+from cpi_experiments.randomized.links.link_effect import link_effect
 from cpi_experiments.randomized.monitoring.monitor import monitor
-from cpi_experiments.randomized.outcomes import Quantile, Ratio
-from cpi_experiments.randomized.row_outcomes import Rank
 from cpi_experiments.units import Direction, Increment
 
 ROOT = 20_241_122

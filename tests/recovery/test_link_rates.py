@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 
-from cpi_experiments.randomized.bundle import bundle_effect
-from cpi_experiments.randomized.link_effect import link_effect
-from cpi_experiments.stats.anderson_rubin import best_agreement
-from cpi_experiments.stats.several_instruments import JointEffects, two_stage
+from cpi_experiments.randomized.links.bundle import bundle_effect
+from cpi_experiments.randomized.links.link_effect import link_effect
+from cpi_experiments.stats.instruments.anderson_rubin import best_agreement
+from cpi_experiments.stats.instruments.several_instruments import JointEffects, two_stage
 
 ROOT = 20_240_407
 TRIALS = 20_000

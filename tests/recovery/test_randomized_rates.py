@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 
-from cpi_experiments.randomized.compare import compare
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.effects.outcomes import Ratio
 from cpi_experiments.randomized.integrity.sample_ratio import SAMPLE_RATIO_BLOCKS, SAMPLE_RATIO_WARNS, sample_ratio
-from cpi_experiments.randomized.link_effect import link_effect
-from cpi_experiments.randomized.outcomes import Ratio
-from cpi_experiments.stats.power import sample_size
+from cpi_experiments.randomized.links.link_effect import link_effect
+from cpi_experiments.stats.planning.power import sample_size
 
 ROOT = 20_240_229
 Array = np.ndarray

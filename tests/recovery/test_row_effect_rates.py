@@ -15,16 +15,16 @@ import pandas as pd
 import pytest
 from scipy import special, stats
 
-from cpi_experiments.randomized.outcomes import Mean
-from cpi_experiments.randomized.row_effects import row_effect
-from cpi_experiments.randomized.row_outcomes import Quantile, Rank
+from cpi_experiments.randomized.effects.outcomes import Mean
+from cpi_experiments.randomized.effects.row_effects import row_effect
+from cpi_experiments.randomized.effects.row_outcomes import Quantile, Rank
 from cpi_experiments.randomized.rows import Rows, read_rows
-from cpi_experiments.stats.bootstrap import bootstrap_test
-from cpi_experiments.stats.permutation import assigned_sums, permutation_p, permutation_test
-from cpi_experiments.stats.quantile_bootstrap import quantile_bootstrap_test
 from cpi_experiments.stats.rank_test import superiority, superiority_test
-from cpi_experiments.stats.totals import Totals, totals_of
-from cpi_experiments.stats.wild_bootstrap import turned_sums, wild_p
+from cpi_experiments.stats.resampling.bootstrap import bootstrap_test
+from cpi_experiments.stats.resampling.permutation import assigned_sums, permutation_p, permutation_test
+from cpi_experiments.stats.resampling.quantile_bootstrap import quantile_bootstrap_test
+from cpi_experiments.stats.resampling.totals import Totals, totals_of
+from cpi_experiments.stats.resampling.wild_bootstrap import turned_sums, wild_p
 
 ROOT = 20_240_301
 Array = np.ndarray

@@ -14,9 +14,9 @@ from scipy import optimize, special, stats
 
 from cpi_experiments.randomized.monitoring.looks import information
 from cpi_experiments.randomized.monitoring.monitor import monitor
-from cpi_experiments.stats.anytime import boundary, e_values, student_bound
-from cpi_experiments.stats.fieller import fieller_set
-from cpi_experiments.stats.group_sequential import boundaries, crossing_probability
+from cpi_experiments.stats.instruments.fieller import fieller_set
+from cpi_experiments.stats.sequential.anytime import boundary, e_values, student_bound
+from cpi_experiments.stats.sequential.group_sequential import boundaries, crossing_probability
 
 ROOT = 20_240_229
 Array = np.ndarray

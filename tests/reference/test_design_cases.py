@@ -13,9 +13,9 @@ from cpi_experiments.randomized.planning import planned_outcomes
 from cpi_experiments.randomized.planning.design import Design, design
 from cpi_experiments.randomized.planning.planned_outcomes import PlannedCount, PlannedMean, PlannedProportion
 from cpi_experiments.randomized.planning.precision import Clusters, Looks
-from cpi_experiments.stats.equivalence_power import equivalence_power
-from cpi_experiments.stats.group_sequential import crossing_probability
-from cpi_experiments.stats.many_arm_power import dunnett_critical
+from cpi_experiments.stats.planning.equivalence_power import equivalence_power
+from cpi_experiments.stats.planning.many_arm_power import dunnett_critical
+from cpi_experiments.stats.sequential.group_sequential import crossing_probability
 
 CASES = json.loads((Path(__file__).parent / "design_cases.json").read_text())
 FUNCTIONS = {f.__name__: f for f in (equivalence_power, dunnett_critical)}

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cpi_experiments.randomized.compare import compare
-from cpi_experiments.randomized.comparison import Comparison
+from cpi_experiments.randomized.effects.compare import compare
+from cpi_experiments.randomized.effects.comparison import Comparison
+from cpi_experiments.randomized.effects.outcomes import Ratio
 from cpi_experiments.randomized.integrity.sample_ratio import sample_ratio
-from cpi_experiments.randomized.link_effect import link_effect
-from cpi_experiments.randomized.outcomes import Ratio
-from cpi_experiments.stats import power as power_module
+from cpi_experiments.randomized.links.link_effect import link_effect
 from cpi_experiments.stats.counts import sample_ratio_test
 from cpi_experiments.stats.multiplicity import adjusted_p_values
+from cpi_experiments.stats.planning import power as power_module
 from cpi_experiments.stats.student import interval, p_value, quantile, satterthwaite
 
 CASES = json.loads((Path(__file__).parent / "experiment_cases.json").read_text(encoding="utf-8"))

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cpi_experiments.randomized.link_effect import link_effect
-from cpi_experiments.stats.anderson_rubin import best_agreement
-from cpi_experiments.stats.instrument_regression import instrument_effects, two_stage_least_squares
+from cpi_experiments.randomized.links.link_effect import link_effect
+from cpi_experiments.stats.instruments.anderson_rubin import best_agreement
+from cpi_experiments.stats.instruments.instrument_regression import instrument_effects, two_stage_least_squares
 
 CASES = json.loads((Path(__file__).parent / "link_cases.json").read_text(encoding="utf-8"))
 

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cpi_experiments.stats.permutation import permutation_test
 from cpi_experiments.stats.quantile_effect import quantile_effect
 from cpi_experiments.stats.rank_test import superiority
+from cpi_experiments.stats.resampling.permutation import permutation_test
+from cpi_experiments.stats.resampling.totals import Totals, totals_of
+from cpi_experiments.stats.resampling.wild_bootstrap import wild_cluster_test
 from cpi_experiments.stats.student import p_value
-from cpi_experiments.stats.totals import Totals, totals_of
-from cpi_experiments.stats.wild_bootstrap import wild_cluster_test
 
 CASES = json.loads((Path(__file__).parent / "row_effect_cases.json").read_text(encoding="utf-8"))
 Array = np.ndarray

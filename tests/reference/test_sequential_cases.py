@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from cpi_experiments.stats.anytime import boundary, e_values, mixture_rate
-from cpi_experiments.stats.group_sequential import boundaries, crossing_probability
+from cpi_experiments.stats.sequential.anytime import boundary, e_values, mixture_rate
+from cpi_experiments.stats.sequential.group_sequential import boundaries, crossing_probability
 
 CASES = json.loads((Path(__file__).parent / "sequential_cases.json").read_text(encoding="utf-8"))
 

@@ -7,7 +7,8 @@ import pytest
 from scipy import integrate, stats
 
 from cpi_experiments.errors import DesignError
-from cpi_experiments.stats.anytime import (
+from cpi_experiments.stats.link_score import mixture_e_value
+from cpi_experiments.stats.sequential.anytime import (
     always_valid_p,
     boundary,
     e_values,
@@ -15,7 +16,6 @@ from cpi_experiments.stats.anytime import (
     mixture_rate,
     student_bound,
 )
-from cpi_experiments.stats.link_score import mixture_e_value
 
 
 def test_e_value_is_the_likelihood_ratio_averaged_over_a_normal():

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from cpi_experiments.errors import EstimationError
 from cpi_experiments.stats.arm_means import arm_means
-from cpi_experiments.stats.fieller import breakdown, fieller_set
-from cpi_experiments.stats.pair_permutation import permute_pair
-from cpi_experiments.stats.plausibly_exogenous import union_set
-from cpi_experiments.stats.response_weights import response_weights
+from cpi_experiments.stats.instruments.fieller import breakdown, fieller_set
+from cpi_experiments.stats.instruments.plausibly_exogenous import union_set
+from cpi_experiments.stats.instruments.response_weights import response_weights
+from cpi_experiments.stats.resampling.pair_permutation import permute_pair
 
 NUMBERS = {"var_x": 0.01, "var_y": 0.02, "cov": 0.004, "critical": 1.96}
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from cpi_experiments.errors import EstimationError
-from cpi_experiments.stats.bootstrap import bootstrap_test, draw_counts, resampled_arms
-from cpi_experiments.stats.totals import Totals, by_arm, observed, own_sums, totals_of
+from cpi_experiments.stats.resampling.bootstrap import bootstrap_test, draw_counts, resampled_arms
+from cpi_experiments.stats.resampling.totals import Totals, by_arm, observed, own_sums, totals_of
 
 Array = np.ndarray
 

@@ -7,14 +7,14 @@ import pytest
 from scipy import stats
 
 from cpi_experiments.errors import EstimationError
-from cpi_experiments.stats.bundle_score import (
+from cpi_experiments.stats.instruments.bundle_score import (
     BundleEffects,
     bundle_misfit,
     bundle_strength,
     bundle_two_stage,
     projected_set,
 )
-from cpi_experiments.stats.several_instruments import JointEffects, effective_f, joint_critical, two_stage
+from cpi_experiments.stats.instruments.several_instruments import JointEffects, effective_f, joint_critical, two_stage
 
 
 def drawn(seed: int, k: int = 3, *, strength: float = 5.0, m: int = 2) -> BundleEffects:

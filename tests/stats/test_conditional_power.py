@@ -7,7 +7,7 @@ import pytest
 from scipy import special
 
 from cpi_experiments.errors import DesignError
-from cpi_experiments.stats.conditional_power import conditional_power, predictive_power
+from cpi_experiments.stats.sequential.conditional_power import conditional_power, predictive_power
 
 
 def test_conditional_power_before_anything_is_seen_is_the_power():

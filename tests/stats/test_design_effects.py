@@ -7,17 +7,17 @@ import pytest
 from scipy import special
 
 from cpi_experiments.errors import DesignError
-from cpi_experiments.stats.design_effects import (
+from cpi_experiments.stats.planning.design_effects import (
     best_control_share,
     cluster_effect,
     mean_autocorrelation,
     repeated_factor,
 )
-from cpi_experiments.stats.equivalence_power import equivalence_power
-from cpi_experiments.stats.event_power import event_probability, log_rank_moments
-from cpi_experiments.stats.many_arm_power import dunnett_critical
-from cpi_experiments.stats.power import t_test_power
-from cpi_experiments.stats.scale_integral import scale_nodes
+from cpi_experiments.stats.planning.equivalence_power import equivalence_power
+from cpi_experiments.stats.planning.event_power import event_probability, log_rank_moments
+from cpi_experiments.stats.planning.many_arm_power import dunnett_critical
+from cpi_experiments.stats.planning.power import t_test_power
+from cpi_experiments.stats.planning.scale_integral import scale_nodes
 
 
 @pytest.mark.parametrize("sizes", [[5, 5, 5], [1, 9, 20, 2]])

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from cpi_experiments.stats.fieller import breakdown, delta_std_error, fieller_set, hull
+from cpi_experiments.stats.instruments.fieller import breakdown, delta_std_error, fieller_set, hull
 
 Z = 1.959963984540054
 

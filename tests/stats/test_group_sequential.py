@@ -7,14 +7,14 @@ import pytest
 from scipy import integrate, special, stats
 
 from cpi_experiments.errors import DesignError
-from cpi_experiments.stats.group_sequential import (
+from cpi_experiments.stats.sequential.group_sequential import (
     boundaries,
     bounds_that_spend,
     crossing_probability,
     exits,
     spent,
 )
-from cpi_experiments.stats.stopped_trial import stopped
+from cpi_experiments.stats.sequential.stopped_trial import stopped
 
 
 def test_one_look_is_the_ordinary_test():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from cpi_experiments.errors import DesignError
-from cpi_experiments.stats.injected_effects import kind_of, with_effect
+from cpi_experiments.stats.resampling.injected_effects import kind_of, with_effect
 
 RNG = np.random.default_rng(4)
 COLUMNS = {

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from cpi_experiments.errors import EstimationError
-from cpi_experiments.stats.instrument_regression import instrument_effects, two_stage_least_squares
-from cpi_experiments.stats.several_instruments import two_stage
+from cpi_experiments.stats.instruments.instrument_regression import instrument_effects, two_stage_least_squares
+from cpi_experiments.stats.instruments.several_instruments import two_stage
 
 Array = np.ndarray
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from cpi_experiments.stats.judging_power import (
+from cpi_experiments.stats.planning.judging_power import (
     FRAGILE,
     confirm_power,
     refute_power,

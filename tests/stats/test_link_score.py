@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, linalg, special, stats
 
-from cpi_experiments.stats.fieller import fieller_set, hull
+from cpi_experiments.stats.instruments.fieller import fieller_set, hull
 from cpi_experiments.stats.link_score import (
     Effects,
     direction_score,

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from cpi_experiments.errors import EstimationError
-from cpi_experiments.stats.permutation import (
+from cpi_experiments.stats.resampling.permutation import (
     ENUMERATED,
     assigned_sums,
     assignments,
@@ -16,7 +16,7 @@ from cpi_experiments.stats.permutation import (
     permutation_test,
     smallest_p,
 )
-from cpi_experiments.stats.totals import Totals, totals_of
+from cpi_experiments.stats.resampling.totals import Totals, totals_of
 
 Array = np.ndarray
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from cpi_experiments.stats.judging_power import confirm_power, refute_power
-from cpi_experiments.stats.planned_judging import (
+from cpi_experiments.stats.planning.judging_power import confirm_power, refute_power
+from cpi_experiments.stats.planning.planned_judging import (
     LARGEST,
     PlannedTrial,
     expected_set,
@@ -16,7 +16,7 @@ from cpi_experiments.stats.planned_judging import (
     units_for,
     verdict_power,
 )
-from cpi_experiments.stats.simulated_judging import Draws, JudgingRule, judge_draws
+from cpi_experiments.stats.planning.simulated_judging import Draws, JudgingRule, judge_draws
 
 RULE = JudgingRule(sesoi=0.004, threshold=0.00278, move=3.0)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from cpi_experiments.errors import DesignError
-from cpi_experiments.stats.power import minimum_detectable_effect, power, sample_size
+from cpi_experiments.stats.planning.power import minimum_detectable_effect, power, sample_size
 
 
 @pytest.mark.parametrize("n", [6, 40, 1000, 50_000])

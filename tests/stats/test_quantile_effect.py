@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from cpi_experiments.errors import EstimationError
-from cpi_experiments.stats.quantile_bootstrap import bootstrap_quantiles, quantile_bootstrap_test
 from cpi_experiments.stats.quantile_effect import least_rows, quantile_effect
+from cpi_experiments.stats.resampling.quantile_bootstrap import bootstrap_quantiles, quantile_bootstrap_test
 
 Array = np.ndarray
 

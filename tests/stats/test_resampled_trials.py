@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from cpi_experiments.stats.arm_means import arm_means
-from cpi_experiments.stats.resampled_trials import drawn_effects, effects_of, history_of
+from cpi_experiments.stats.resampling.resampled_trials import drawn_effects, effects_of, history_of
 
 
 def world(rng, *, n=300, q=0, strata=False, clusters=False):

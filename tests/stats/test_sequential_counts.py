@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from cpi_experiments.errors import EstimationError
-from cpi_experiments.stats.sequential_counts import log_bayes_factor, sequential_ratio_test
+from cpi_experiments.stats.sequential.sequential_counts import log_bayes_factor, sequential_ratio_test
 
 #: GrowthBook's own reference values (its sequential test of sample ratios, one concentration).
 PUBLISHED = [

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from cpi_experiments.stats.set_end import end_between
+from cpi_experiments.stats.instruments.set_end import end_between
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 3.0), (3.0, 0.0), (1.0, 100.0)])

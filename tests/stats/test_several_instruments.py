@@ -7,10 +7,10 @@ import pytest
 from scipy import optimize, stats
 
 from cpi_experiments.errors import EstimationError
-from cpi_experiments.stats.anderson_rubin import anderson_rubin_set, best_agreement, fits_somewhere
-from cpi_experiments.stats.fieller import delta_std_error, fieller_set
-from cpi_experiments.stats.instrument_regression import instrument_effects
-from cpi_experiments.stats.several_instruments import (
+from cpi_experiments.stats.instruments.anderson_rubin import anderson_rubin_set, best_agreement, fits_somewhere
+from cpi_experiments.stats.instruments.fieller import delta_std_error, fieller_set
+from cpi_experiments.stats.instruments.instrument_regression import instrument_effects
+from cpi_experiments.stats.instruments.several_instruments import (
     JointEffects,
     disagreement,
     effective_f,

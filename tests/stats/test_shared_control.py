@@ -6,7 +6,7 @@ import pytest
 from cpi_experiments.errors import EstimationError
 from cpi_experiments.stats.arm_means import means_of_cells
 from cpi_experiments.stats.cells import Cells, cells_of_rows
-from cpi_experiments.stats.shared_control import SharedControl, effects_against_control, joint_df
+from cpi_experiments.stats.instruments.shared_control import SharedControl, effects_against_control, joint_df
 
 Array = np.ndarray
 

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from cpi_experiments.stats.arm_means import arm_means
-from cpi_experiments.stats.resampled_trials import drawn_effects, history_of
-from cpi_experiments.stats.simulated_shares import agrees, exact_interval, formula_power, unit_std_dev
+from cpi_experiments.stats.resampling.resampled_trials import drawn_effects, history_of
+from cpi_experiments.stats.resampling.simulated_shares import agrees, exact_interval, formula_power, unit_std_dev
 
 
 @pytest.mark.parametrize("count", [0, 1, 37, 199, 200])

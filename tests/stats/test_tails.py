@@ -83,7 +83,9 @@ def test_ends_and_missing_numbers_stay_what_they_are():
         assert math.isnan(nothing)
 
 
-@pytest.mark.parametrize("door", ["randomized.compare", "randomized.link_effect", "observational.association"])
+@pytest.mark.parametrize(
+    "door", ["randomized.effects.compare", "randomized.links.link_effect", "observational.association"]
+)
 def test_doors_from_a_file_load_numpy_and_duckdb_only(door):
     asks = (
         f"import sys, cpi_experiments.{door}; "

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from cpi_experiments.errors import EstimationError
-from cpi_experiments.stats.tf_interval import tf_critical, tf_interval
+from cpi_experiments.stats.instruments.tf_interval import tf_critical, tf_interval
 
 #: Lee, McCrary, Moreira, Porter (2022), table 3a: square root of F and critical value, rounded up there.
 PUBLISHED = [(2.0, 18.66), (2.1, 9.74), (2.2, 7.37), (2.5, 4.92), (3.0, 3.65), (3.2, 3.39), (4.0, 2.80), (5.0, 2.46)]

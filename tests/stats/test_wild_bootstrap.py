@@ -9,8 +9,8 @@ from scipy import stats
 
 from cpi_experiments.errors import EstimationError
 from cpi_experiments.stats.arm_means import arm_means
-from cpi_experiments.stats.totals import Totals, totals_of
-from cpi_experiments.stats.wild_bootstrap import turned_sums, wild_cluster_test, wild_p
+from cpi_experiments.stats.resampling.totals import Totals, totals_of
+from cpi_experiments.stats.resampling.wild_bootstrap import turned_sums, wild_cluster_test, wild_p
 
 Array = np.ndarray
 

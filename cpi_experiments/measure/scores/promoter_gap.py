@@ -14,8 +14,8 @@ from cpi_experiments.measure.columns import complete_cases, numeric
 from cpi_experiments.measure.engine import read_columns
 from cpi_experiments.measure.moments.gather import gather
 from cpi_experiments.stats.contrast import mean_change, sample_mean
-from cpi_experiments.stats.fieller import fieller_set, hull
 from cpi_experiments.stats.inputs import label_codes
+from cpi_experiments.stats.instruments.fieller import fieller_set, hull
 from cpi_experiments.stats.student import interval as student_interval
 from cpi_experiments.stats.student import quantile, satterthwaite
 from cpi_experiments.wording import segments as wording

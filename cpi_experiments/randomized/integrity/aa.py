@@ -11,10 +11,10 @@ from cpi_experiments.display import Displayed, Row, percent
 from cpi_experiments.errors import DesignError
 from cpi_experiments.estimate import Diagnostic
 from cpi_experiments.randomized.arms import names_of
+from cpi_experiments.randomized.effects.outcomes import Mean, Outcome, Ratio, as_outcome
 from cpi_experiments.randomized.integrity.plug_in_limits import plug_in_limits
 from cpi_experiments.randomized.integrity.rules import judged
 from cpi_experiments.randomized.integrity.splitting import Sample, draw_tests, read_sample, sizes_of
-from cpi_experiments.randomized.outcomes import Mean, Outcome, Ratio, as_outcome
 from cpi_experiments.stats.uniformity import TailCount, count_below, uniformity_test
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cpi_experiments.measure.engine import Data
-    from cpi_experiments.stats.random_splits import SplitTests
+    from cpi_experiments.stats.resampling.random_splits import SplitTests
 
 Array = np.ndarray
 LEVELS = (0.05, 0.01)

@@ -10,6 +10,7 @@ from cpi_experiments.display import Displayed, Row, p_text, text_table, wrapped
 from cpi_experiments.errors import DataError, DesignError
 from cpi_experiments.estimate import Diagnostic
 from cpi_experiments.randomized.arms import Label, names_of
+from cpi_experiments.randomized.effects.outcomes import AnyOutcome, Mean, Outcome, Ratio, as_outcome
 from cpi_experiments.randomized.integrity.balance_checks import covariate_balance, pre_period
 from cpi_experiments.randomized.integrity.enough import clusters_per_arm, outcome_varies
 from cpi_experiments.randomized.integrity.exposure import (
@@ -32,7 +33,6 @@ from cpi_experiments.randomized.integrity.sample_ratio_cells import (
     whole_sample_ratio,
 )
 from cpi_experiments.randomized.integrity.trial_units import Roles, TrialUnits, read_units
-from cpi_experiments.randomized.outcomes import AnyOutcome, Mean, Outcome, Ratio, as_outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -8,12 +8,12 @@ import numpy as np
 
 from cpi_experiments.errors import EstimationError
 from cpi_experiments.estimate import Diagnostic
+from cpi_experiments.randomized.effects.itt import FEW_CLUSTERS, TOO_FEW_CLUSTERS
 from cpi_experiments.randomized.integrity.rules import watched
-from cpi_experiments.randomized.itt import FEW_CLUSTERS, TOO_FEW_CLUSTERS
 
 if TYPE_CHECKING:
+    from cpi_experiments.randomized.effects.outcomes import Outcome
     from cpi_experiments.randomized.integrity.trial_units import TrialUnits
-    from cpi_experiments.randomized.outcomes import Outcome
 
 #: Values closer together than this share of their size differ by rounding alone.
 _SAME = 1e-13

@@ -12,8 +12,8 @@ from cpi_experiments.randomized.integrity.rules import INFLUENCE_BLOCKS, INFLUEN
 from cpi_experiments.randomized.integrity.trial_units import capped
 
 if TYPE_CHECKING:
+    from cpi_experiments.randomized.effects.outcomes import Outcome
     from cpi_experiments.randomized.integrity.trial_units import TrialUnits
-    from cpi_experiments.randomized.outcomes import Outcome
 
 Array = np.ndarray
 #: A unit's share has to be this many times its fair share too: in ten units each holds a tenth.

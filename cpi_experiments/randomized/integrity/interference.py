@@ -13,8 +13,8 @@ from cpi_experiments.stats.group_slope import group_slope
 
 if TYPE_CHECKING:
     from cpi_experiments.estimate import Diagnostic
+    from cpi_experiments.randomized.effects.outcomes import Outcome
     from cpi_experiments.randomized.integrity.trial_units import TrialUnits
-    from cpi_experiments.randomized.outcomes import Outcome
 
 Array = np.ndarray
 #: Groups with control units that a slope needs.

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cpi_experiments.randomized.arms import Label
+    from cpi_experiments.randomized.effects.outcomes import Outcome
     from cpi_experiments.randomized.integrity.trial_units import TrialUnits
-    from cpi_experiments.randomized.outcomes import Outcome
     from cpi_experiments.randomized.trial import Trial
 
 Array = np.ndarray

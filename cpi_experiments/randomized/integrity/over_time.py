@@ -14,9 +14,9 @@ from cpi_experiments.stats.effect_trend import effect_trend
 from cpi_experiments.stats.student import p_value as t_p_value
 
 if TYPE_CHECKING:
+    from cpi_experiments.randomized.effects.outcomes import Outcome
     from cpi_experiments.randomized.integrity.days import Days
     from cpi_experiments.randomized.integrity.trial_units import TrialUnits
-    from cpi_experiments.randomized.outcomes import Outcome
 
 Array = np.ndarray
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

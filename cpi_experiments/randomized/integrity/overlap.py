@@ -16,8 +16,8 @@ from cpi_experiments.stats.equal_effects import equal_effects_test
 
 if TYPE_CHECKING:
     from cpi_experiments.estimate import Diagnostic
+    from cpi_experiments.randomized.effects.outcomes import Outcome
     from cpi_experiments.randomized.integrity.trial_units import TrialUnits
-    from cpi_experiments.randomized.outcomes import Outcome
 
 Array = np.ndarray
 #: Units of each arm that a cell of the other experiment needs.

@@ -14,7 +14,7 @@ from cpi_experiments.randomized.integrity.balance_checks import shares_alike
 from cpi_experiments.randomized.integrity.rules import BLOCKS, WARNS, judged, watched
 from cpi_experiments.randomized.integrity.sample_ratio import sample_ratio
 from cpi_experiments.stats.exact_counts import binomial_p_values
-from cpi_experiments.stats.sequential_counts import sequential_ratio_test
+from cpi_experiments.stats.sequential.sequential_counts import sequential_ratio_test
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

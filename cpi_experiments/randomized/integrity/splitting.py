@@ -11,9 +11,9 @@ from cpi_experiments.errors import DataError, DesignError
 from cpi_experiments.measure.columns import numeric
 from cpi_experiments.measure.engine import read_columns
 from cpi_experiments.randomized.arms import encode
+from cpi_experiments.randomized.effects.outcomes import Outcome, Ratio
 from cpi_experiments.randomized.integrity.trial_units import capped, linear_form
-from cpi_experiments.randomized.outcomes import Outcome, Ratio
-from cpi_experiments.stats.random_splits import SplitTests, cluster_tests, cluster_totals, unit_tests
+from cpi_experiments.stats.resampling.random_splits import SplitTests, cluster_tests, cluster_totals, unit_tests
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,8 @@ from cpi_experiments.errors import DataError, DesignError, EstimationError
 from cpi_experiments.measure.columns import missing
 from cpi_experiments.randomized.arms import Label, encode
 from cpi_experiments.randomized.caps import cut_of
+from cpi_experiments.randomized.effects.outcomes import Cap, Mean, Outcome
 from cpi_experiments.randomized.integrity.days import Days, read_days
-from cpi_experiments.randomized.outcomes import Cap, Mean, Outcome
 from cpi_experiments.randomized.rows import Rows, read_rows
 from cpi_experiments.stats.arm_means import ArmMeans, arm_means
 

@@ -17,7 +17,7 @@ from cpi_experiments.randomized.trial_moments import labels_of, moments_of_trial
 
 if TYPE_CHECKING:
     from cpi_experiments.measure.engine import Data
-    from cpi_experiments.randomized.outcomes import Pair
+    from cpi_experiments.randomized.effects.outcomes import Pair
     from cpi_experiments.stats.moments import Moments
 
 Array = np.ndarray

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cpi_experiments.errors import DataError, DesignError, nearest
-from cpi_experiments.randomized.outcomes import Mean, Outcome, Ratio, as_outcome
+from cpi_experiments.randomized.effects.outcomes import Mean, Outcome, Ratio, as_outcome
 from cpi_experiments.stats.student import ALTERNATIVES
 
 

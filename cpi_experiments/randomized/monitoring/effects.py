@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from cpi_experiments.display import Displayed, Row, decimals, interval, number, p_text, short
 from cpi_experiments.randomized.arms import Label
 from cpi_experiments.randomized.monitoring.looks import Plan
-from cpi_experiments.stats.fieller import Interval
-from cpi_experiments.stats.stopped_trial import Stopped
+from cpi_experiments.stats.instruments.fieller import Interval
+from cpi_experiments.stats.sequential.stopped_trial import Stopped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

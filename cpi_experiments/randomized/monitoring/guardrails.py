@@ -13,7 +13,7 @@ from cpi_experiments.display import Displayed, Row, decimals, interval, number
 from cpi_experiments.errors import DesignError
 from cpi_experiments.randomized.arms import Label
 from cpi_experiments.randomized.monitoring.sequences import Timing, fractions
-from cpi_experiments.stats.anytime import boundary, student_bound
+from cpi_experiments.stats.sequential.anytime import boundary, student_bound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

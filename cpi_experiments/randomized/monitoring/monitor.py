@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from cpi_experiments.errors import DesignError
 from cpi_experiments.randomized.arms import Label, names_of
+from cpi_experiments.randomized.effects.outcomes import Mean, Outcome
 from cpi_experiments.randomized.monitoring.accrual import Accrual, Columns, accrue
 from cpi_experiments.randomized.monitoring.asked import check_numbers, read_caps, read_outcomes, read_sides
 from cpi_experiments.randomized.monitoring.guardrails import check_margins
@@ -15,15 +16,14 @@ from cpi_experiments.randomized.monitoring.monitoring import Monitoring
 from cpi_experiments.randomized.monitoring.sentences import Seen, Standing, rule_on
 from cpi_experiments.randomized.monitoring.streams import pairs_needed
 from cpi_experiments.randomized.monitoring.watch import Watch, judge_effects, judge_guardrails, split_over_time
-from cpi_experiments.randomized.outcomes import Mean, Outcome
 from cpi_experiments.randomized.trial import check_covariates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cpi_experiments.measure.engine import Data
-    from cpi_experiments.stats.group_sequential import Spending
     from cpi_experiments.stats.moments import Moments
+    from cpi_experiments.stats.sequential.group_sequential import Spending
 
 Better = Literal["higher", "lower"]
 Alternative = Literal["two-sided", "greater", "less"]
@@ -82,7 +82,7 @@ def monitor(  # noqa: PLR0913 - a door: every argument after the first is named 
     looks : int or sequence of float, optional
         Number of planned looks, or their shares of ``planned_n``. For ``anytime`` every time is a look (up to 500).
     covariates, cluster, strata, allocation
-        As in `cpi_experiments.randomized.compare.compare`.
+        As in `cpi_experiments.randomized.effects.compare.compare`.
     guardrails : mapping of column to float, optional
         Largest worsening that is tolerated; watched at every time under every plan, on an alpha of their own.
     better : {"higher", "lower"}, or mapping of column (or outcome name) to one of them
@@ -90,7 +90,7 @@ def monitor(  # noqa: PLR0913 - a door: every argument after the first is named 
     alpha : float
         Shared equally by the effects (outcomes times arms).
     spending, rho
-        For planned looks; see `cpi_experiments.stats.group_sequential.spent`.
+        For planned looks; see `cpi_experiments.stats.sequential.group_sequential.spent`.
     planned_effect : float, optional
         Effect that the size was planned for: futility is then the conditional power under it.
     futility : float

@@ -11,11 +11,11 @@ import numpy as np
 from cpi_experiments.errors import DataError
 from cpi_experiments.randomized.monitoring.effects import EffectOverTime, Look
 from cpi_experiments.randomized.monitoring.looks import Plan
-from cpi_experiments.stats.anytime import always_valid_p, boundary, e_values, student_bound
-from cpi_experiments.stats.conditional_power import conditional_power, predictive_power
-from cpi_experiments.stats.fieller import Interval, fieller_set, hull
-from cpi_experiments.stats.group_sequential import Spending, boundaries
-from cpi_experiments.stats.stopped_trial import Stopped, stopped
+from cpi_experiments.stats.instruments.fieller import Interval, fieller_set, hull
+from cpi_experiments.stats.sequential.anytime import always_valid_p, boundary, e_values, student_bound
+from cpi_experiments.stats.sequential.conditional_power import conditional_power, predictive_power
+from cpi_experiments.stats.sequential.group_sequential import Spending, boundaries
+from cpi_experiments.stats.sequential.stopped_trial import Stopped, stopped
 from cpi_experiments.stats.student import interval, normal_scores, p_value
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Rule:
         For this effect.
     alternative : {"two-sided", "greater", "less"}
     spending, rho
-        For planned looks; see `cpi_experiments.stats.group_sequential.spent`.
+        For planned looks; see `cpi_experiments.stats.sequential.group_sequential.spent`.
     better : int
         1 if higher is better, -1 if lower.
     """

@@ -10,8 +10,8 @@ import numpy as np
 from cpi_experiments.errors import CpiError
 from cpi_experiments.randomized.arms import Label
 from cpi_experiments.randomized.cases import complete, only_zero_and_one
-from cpi_experiments.randomized.itt import adjusted_by, outcome_cells
-from cpi_experiments.randomized.outcomes import Mean, Outcome, all_pairs
+from cpi_experiments.randomized.effects.itt import adjusted_by, outcome_cells
+from cpi_experiments.randomized.effects.outcomes import Mean, Outcome, all_pairs
 from cpi_experiments.stats.arm_means import ArmMeans, means_of_cells
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from cpi_experiments.display import p_text, percent
 from cpi_experiments.estimate import Diagnostic
+from cpi_experiments.randomized.effects.outcomes import Mean, Outcome
 from cpi_experiments.randomized.integrity.sample_ratio import SAMPLE_RATIO_BLOCKS, SAMPLE_RATIO_WARNS
 from cpi_experiments.randomized.monitoring.accrual import Accrual, shown
 from cpi_experiments.randomized.monitoring.guardrails import Guardrail, judge_guardrail
@@ -15,9 +16,8 @@ from cpi_experiments.randomized.monitoring.looks import LookPlan, information
 from cpi_experiments.randomized.monitoring.sentences import Seen
 from cpi_experiments.randomized.monitoring.sequences import Rule, Timing, chance_to_succeed, over_time
 from cpi_experiments.randomized.monitoring.streams import Stream, effect_stream
-from cpi_experiments.randomized.outcomes import Mean, Outcome
-from cpi_experiments.stats.group_sequential import Spending
-from cpi_experiments.stats.sequential_counts import sequential_ratio_test
+from cpi_experiments.stats.sequential.group_sequential import Spending
+from cpi_experiments.stats.sequential.sequential_counts import sequential_ratio_test
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cpi_experiments.display import clean_text, percent
 from cpi_experiments.randomized.planning.planned_outcomes import PlannedProportion
 from cpi_experiments.randomized.planning.precision import Switchback
-from cpi_experiments.stats.design_effects import best_control_share
+from cpi_experiments.stats.planning.design_effects import best_control_share
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

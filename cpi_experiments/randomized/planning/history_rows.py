@@ -12,7 +12,7 @@ from cpi_experiments.measure.columns import complete_cases, numeric
 from cpi_experiments.measure.engine import read_columns
 from cpi_experiments.randomized.arms import encode, joint_codes, names_of
 from cpi_experiments.stats.moments import Moments
-from cpi_experiments.stats.resampled_trials import History, history_of
+from cpi_experiments.stats.resampling.resampled_trials import History, history_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

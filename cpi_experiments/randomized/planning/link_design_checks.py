@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from cpi_experiments.errors import DesignError
-from cpi_experiments.stats.planned_judging import PlannedTrial, smallest_effect, verdict_power
-from cpi_experiments.stats.power import minimum_detectable_effect
+from cpi_experiments.stats.planning.planned_judging import PlannedTrial, smallest_effect, verdict_power
+from cpi_experiments.stats.planning.power import minimum_detectable_effect
 
 
 def check_design(  # noqa: PLR0913 - the arguments of the door, each named

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from cpi_experiments.display import Displayed, Row
 from cpi_experiments.errors import DesignError
-from cpi_experiments.stats.fieller import hull
-from cpi_experiments.stats.planned_judging import PlannedTrial, expected_set, smallest_effect, verdict_power
+from cpi_experiments.stats.instruments.fieller import hull
+from cpi_experiments.stats.planning.planned_judging import PlannedTrial, expected_set, smallest_effect, verdict_power
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

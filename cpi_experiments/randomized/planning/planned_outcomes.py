@@ -8,7 +8,7 @@ from typing import Literal
 
 from cpi_experiments.errors import DesignError
 from cpi_experiments.randomized.planning.given import real
-from cpi_experiments.stats.event_power import LogRankMoments, event_probability, log_rank_moments
+from cpi_experiments.stats.planning.event_power import LogRankMoments, event_probability, log_rank_moments
 
 #: Lowest and highest mean that an outcome can have.
 Range = tuple[float, float]

@@ -11,10 +11,10 @@ from scipy import special
 from cpi_experiments.randomized.arms import Label
 from cpi_experiments.randomized.planning.planned_outcomes import MeanOutcome, PlannedEvents, PlannedOutcome
 from cpi_experiments.randomized.planning.precision import Grouping, Looks
-from cpi_experiments.stats.equivalence_power import equivalence_power
-from cpi_experiments.stats.group_sequential import crossing_probability
-from cpi_experiments.stats.many_arm_power import dunnett_critical
-from cpi_experiments.stats.power import t_test_power
+from cpi_experiments.stats.planning.equivalence_power import equivalence_power
+from cpi_experiments.stats.planning.many_arm_power import dunnett_critical
+from cpi_experiments.stats.planning.power import t_test_power
+from cpi_experiments.stats.sequential.group_sequential import crossing_probability
 from cpi_experiments.stats.student import quantile
 
 Goal = Literal["superiority", "non_inferiority", "equivalence"]

@@ -9,8 +9,13 @@ from functools import lru_cache
 
 from cpi_experiments.errors import DesignError
 from cpi_experiments.randomized.planning.given import count, real
-from cpi_experiments.stats.design_effects import Analysis, cluster_effect, mean_autocorrelation, repeated_factor
-from cpi_experiments.stats.group_sequential import Spending, boundaries
+from cpi_experiments.stats.planning.design_effects import (
+    Analysis,
+    cluster_effect,
+    mean_autocorrelation,
+    repeated_factor,
+)
+from cpi_experiments.stats.sequential.group_sequential import Spending, boundaries
 
 HOURS = 24.0
 

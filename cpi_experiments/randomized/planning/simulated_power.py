@@ -16,11 +16,11 @@ from cpi_experiments.randomized.planning.given import real
 from cpi_experiments.randomized.planning.history_rows import HistoryRows, read_history
 from cpi_experiments.randomized.planning.power_shares import SimulatedPower, SimulatedShare
 from cpi_experiments.randomized.trial import check_covariates, check_seed
-from cpi_experiments.stats.injected_effects import Kind, with_effect
+from cpi_experiments.stats.planning.simulated_judging import Draws, JudgingRule, judge_draws
 from cpi_experiments.stats.portfolio import alone_threshold, slots_of
-from cpi_experiments.stats.resampled_trials import TrialEffects, drawn_effects
-from cpi_experiments.stats.simulated_judging import Draws, JudgingRule, judge_draws
-from cpi_experiments.stats.simulated_shares import agrees, exact_interval, formula_power
+from cpi_experiments.stats.resampling.injected_effects import Kind, with_effect
+from cpi_experiments.stats.resampling.resampled_trials import TrialEffects, drawn_effects
+from cpi_experiments.stats.resampling.simulated_shares import agrees, exact_interval, formula_power
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,10 +62,10 @@ def simulate_power(  # noqa: PLR0913 - a door: every argument after the first is
     n : int or sequence of int
         Randomised units in both arms together: rows, or clusters.
     outcome : str, optional
-        Column to be compared, as `cpi_experiments.randomized.compare.compare` does.
+        Column to be compared, as `cpi_experiments.randomized.effects.compare.compare` does.
     cpi, kpi : str, optional
-        Instead of the outcome: a link, as in `cpi_experiments.randomized.link_effect.link_effect`; found means that
-        the Anderson-Rubin set excludes zero.
+        Instead of the outcome: a link, as in `cpi_experiments.randomized.links.link_effect.link_effect`; found means
+        that the Anderson-Rubin set excludes zero.
     planned_move : float, optional
         Of a link: how far the lever moves the CPI, in increments.
     increment : float

@@ -1,0 +1,1 @@
+"""Ratios of effects of an instrument: Fieller and Anderson-Rubin sets, one instrument or several."""

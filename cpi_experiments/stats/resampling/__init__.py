@@ -1,0 +1,1 @@
+"""Answers from drawing again: bootstrap, permutation, wild bootstrap, trials made of history."""

@@ -1,0 +1,1 @@
+"""Looks at a running trial that keep the error rate."""
