@@ -323,7 +323,7 @@ def test_quarters_and_whole_numbers_are_periods():
         (ready(t=["2026-13"] * 4), {}, "'2026-13' is not a time"),
         (ready(t=[1.5, 1, 2, 3]), {}, "numbers that are not whole"),
         (ready(id=["a", None, "a", "b"]), {}, "1 of 4 rows cannot be placed: 1 without id"),
-        (ready(x=[np.inf, 1, 2, 3]), {}, "column 'x' holds 1 infinite values"),
+        (ready(x=[np.inf, 1, 2, 3]), {}, "column 'x' holds 1 infinite value"),
         (ready(x=["u", "v", "w", "x"]), {}, "column 'x' is text"),
         (ready(), {"kpis": ["x"]}, "column 'x' has two roles"),
         (ready(unit=1.0), {"kpis": ["unit"]}, "column 'unit' cannot be an indicator"),

@@ -191,7 +191,7 @@ SWAPPED = "they look swapped"
         (YEARS, {"unit": "year", "time": "firm"}, SWAPPED),
         (YEARS.assign(date=pd.to_datetime(FRAME["month"])), {"unit": "date", "time": "firm"}, SWAPPED),
         (FRAME.iloc[:2], {}, "2 rows for 2 parameters"),
-        (FRAME.assign(hours=np.where(FRAME.index == 5, np.inf, 1.0)), {}, "1 infinite values"),
+        (FRAME.assign(hours=np.where(FRAME.index == 5, np.inf, 1.0)), {}, "1 infinite value"),
         (FRAME.assign(won=3.0), {}, "KPI 'won' is constant (3 in all"),
         (FRAME.assign(g=FRAME["broker"].where(FRAME.index > 4)), {"cluster": "g"}, "5 of 567 rows have no 'g'"),
         (FRAME.assign(month="Q1 26"), {"time": "month"}, "one value only"),

@@ -108,7 +108,7 @@ LATE = ((FRAME["broker"] == "b003") & (FRAME["month"] > "2026-06")) * 1.0
         (FRAME.assign(won=np.nan), {}, "none of 572 rows can be used (without won"),
         (FRAME.assign(won=3 - FRAME["hours"]), {}, "the same thing is measured twice"),
         (FRAME.assign(hours=LATE, won=FRAME.index % 2 * 1.0), {}, "slope of hours rests on about 1."),
-        (FRAME.assign(hours=np.where(FRAME.index == 5, np.inf, 1.0)), {}, "1 infinite values"),
+        (FRAME.assign(hours=np.where(FRAME.index == 5, np.inf, 1.0)), {}, "1 infinite value"),
         (FRAME, {"controls": ["pryor"]}, "Did you mean 'prior'?"),
     ],
 )
