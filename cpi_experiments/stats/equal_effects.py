@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import fdtrc
+from scipy.special import chdtrc, fdtrc
 
 from cpi_experiments.errors import EstimationError
 
@@ -48,5 +48,6 @@ def equal_effects_test(effects: Array, variances: Array, dfs: Array) -> tuple[fl
     q = float(weight @ (effects - share @ effects) ** 2)
     off = float(np.sum((1 - share) ** 2 / dfs))
     statistic = q / (k - 1) / (1 + 2 * (k - 2) / (k * k - 1) * off)
-    df = (k * k - 1) / (3 * off) if off > 0 else 1e12
-    return statistic, float(fdtrc(k - 1, df, statistic))
+    if off == 0:  # the variances are known: chi-squared
+        return statistic, float(chdtrc(k - 1, q))
+    return statistic, float(fdtrc(k - 1, (k * k - 1) / (3 * off), statistic))

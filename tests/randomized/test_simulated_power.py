@@ -125,10 +125,10 @@ def test_a_link_is_found_by_its_anderson_rubin_set(past):
 
 def test_one_seed_gives_one_answer_and_another_another(past):
     first = simulate_power(past, outcome="won", effect=0.05, n=1_000)
-    assert first == simulate_power(past, outcome="won", effect=0.05, n=1_000)
+    assert repr(first) == repr(simulate_power(past, outcome="won", effect=0.05, n=1_000))
     assert first != simulate_power(past, outcome="won", effect=0.05, n=1_000, seed=7)
     both = simulate_power(past, outcome="won", effect=[0.05, 0.08], n=[500, 1_000])
-    assert first.shares[1] in both.shares
+    assert repr(first.shares[1]) in map(repr, both.shares)
     powers = both.to_frame().pivot_table(index="n", columns="effect", values="power")
     assert np.all(np.diff(powers.to_numpy(), axis=1) > 0)
 
@@ -161,9 +161,9 @@ def test_data_of_any_kind_give_the_same(past, tmp_path):
     past.to_parquet(path)
     roles = {"outcome": "spend", "effect": 2.0, "n": 40, "cluster": "shop", "reps": 200}
     found = simulate_power(past, **roles)
-    assert simulate_power(path, **roles) == found
+    assert repr(simulate_power(path, **roles)) == repr(found)
     with duckdb.connect() as connection:
-        assert simulate_power(connection.read_parquet(str(path)), **roles) == found
+        assert repr(simulate_power(connection.read_parquet(str(path)), **roles)) == repr(found)
 
 
 @pytest.mark.parametrize(

@@ -168,8 +168,8 @@ def end_of(start: np.datetime64, period: str) -> np.datetime64:
     (np.datetime64('2026-03-01'), np.datetime64('2026-06-08'))
     """
     if period in _MONTHS:
-        return np.datetime64(start.astype("datetime64[M]") + _MONTHS[period], "D")
-    return np.datetime64(start.astype("datetime64[D]") + (7 if period == "week" else 1), "D")
+        return np.datetime64(start.astype("datetime64[M]") + np.timedelta64(_MONTHS[period], "M"), "D")
+    return np.datetime64(start.astype("datetime64[D]") + np.timedelta64(7 if period == "week" else 1, "D"), "D")
 
 
 def _day(moment: np.datetime64) -> int:

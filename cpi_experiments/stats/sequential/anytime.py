@@ -25,6 +25,8 @@ from cpi_experiments.stats.student import ALTERNATIVES, normal_scores
 Floats = np.ndarray
 Numbers = float | Floats | Sequence[float]
 _HALVINGS = 60
+#: Beyond it a quantile is no bound.
+_NO_BOUND = 1e30
 
 
 def mixture_rate(alpha: float = 0.05, *, two_sided: bool = True) -> float:
@@ -146,6 +148,7 @@ def student_bound(z: Floats, df: Numbers) -> Floats:
         return np.asarray(bound)
     with np.errstate(over="ignore"):
         found = -special.stdtrit(np.where(np.isinf(many), 1.0, many), special.ndtr(-bound))
+    found = np.where(found > _NO_BOUND, np.inf, found)  # older searches end at their own largest number
     return np.asarray(np.where(np.isinf(many), bound, found))
 
 
