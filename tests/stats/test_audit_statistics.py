@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cpi_experiments.errors import EstimationError
@@ -23,6 +23,7 @@ def holds(sets, t):
     return any(low <= t <= high for low, high in sets)
 
 
+@settings(max_examples=400, deadline=None, derandomize=True)
 @given(x=st.floats(-3, 3), y=st.floats(-3, 3), rho=st.floats(-0.95, 0.95), direct=st.floats(0, 2), t=st.floats(-20, 20))
 def test_a_ratio_is_in_the_union_exactly_if_some_direct_effect_allows_it(x, y, rho, direct, t):
     numbers = {"var_x": 0.25, "var_y": 0.5, "cov": rho * math.sqrt(0.125), "critical": 2.0}
@@ -30,6 +31,11 @@ def test_a_ratio_is_in_the_union_exactly_if_some_direct_effect_allows_it(x, y, r
     if abs(distance) < 1e-6:
         return
     assert holds(union_set(x, y, **numbers, direct=direct), t) == (distance < 0)
+
+
+def test_a_first_stage_of_almost_nothing_leaves_the_line():
+    numbers = {"var_x": 0.25, "var_y": 0.5, "cov": 0.0, "critical": 2.0}
+    assert union_set(1.1e-308, 1.0, **numbers, direct=1.0) == ((-math.inf, math.inf),)
 
 
 def test_without_a_direct_path_the_union_is_the_fieller_set():

@@ -56,20 +56,19 @@ def union_set(
         if math.isfinite(end)
     }
     edges = [-math.inf, *sorted(ends), math.inf]
-    pieces = [(low, high) for low, high in itertools.pairwise(edges) if inside(_between(low, high, x=x, y=y))]
+    pieces = [(low, high) for low, high in itertools.pairwise(edges) if inside(_between(low, high))]
     return _joined(pieces)
 
 
-def _between(low: float, high: float, *, x: float, y: float) -> float:
-    """Return a number between two ends, far out where one of them is infinite."""
-    size = max(1.0, abs(y / x) if x else 1.0)
+def _between(low: float, high: float) -> float:
+    """Return a number between two ends, outside the other where one of them is infinite."""
     if math.isinf(low) and math.isinf(high):
         return 0.0
     if math.isinf(low):
-        return high - max(abs(high), size)
+        return high - max(abs(high), 1.0)
     if math.isinf(high):
-        return low + max(abs(low), size)
-    return (low + high) / 2
+        return low + max(abs(low), 1.0)
+    return low + (high - low) / 2
 
 
 def _joined(pieces: list[Interval]) -> tuple[Interval, ...]:
