@@ -82,7 +82,8 @@ def measure_plans(
         if data.n_open:
             raise DesignError(
                 f"experiment {plan.id!r} is not over: {data.n_open:,} of {len(data.frame):,} units are still measured",
-                advice=f"Its effects stay hidden until {closes(catalog, plan)}: an early look costs the error rate.",
+                advice=f"Its effects stay hidden until {closes(catalog, plan)}: an early look costs the error rate. "
+                "cpi monitor shows what may be seen.",
             )
     return found
 

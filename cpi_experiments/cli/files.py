@@ -64,6 +64,7 @@ def link(data: str, kpi: tuple[str, ...], **options: Any) -> None:  # noqa: ANN4
 @click.option("--cpi", required=True, help="Column of the CPI.")
 @click.option("--kpi", required=True, help="Column of the KPI.")
 @click.option("--increment", default=1.0, show_default=True, help="Raw CPI units per step; negative: lower is better.")
+@click.option("--unit", default=None, help="Column of the unit; those in several arms are left out.")
 @click.option("--negative-control", "negative_controls", multiple=True, help="Outcome that must not move.")
 @click.option("--resample", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
 @click.option("--seed", default=0, show_default=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cpi_experiments.display import plain
 from cpi_experiments.errors import LedgerError
 from cpi_experiments.ledger.chain import COLUMNS, Finding, Head, Row, canonical, check_chain
+from cpi_experiments.whole_files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,25 +31,14 @@ def write_export(rows: Sequence[Row], path: Path, *, where: str) -> None:
                 where=where,
                 advice="If it is an export, rows are missing here: compare the two. Otherwise choose another name.",
             )
-        _replace(path, content)
+        with whole_file(path) as file:
+            file.write(content)
     except OSError as error:
         raise LedgerError(
             f"the export cannot be written ({error.strerror})",
             where=where,
             advice="Choose a folder that you can write to.",
         ) from None
-
-
-def _replace(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".ledger-{secrets.token_hex(8)}.new")
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def check_export(path: str | Path, *, anchor: Head | None = None) -> tuple[Finding, ...]:

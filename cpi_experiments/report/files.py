@@ -1,12 +1,14 @@
-"""Files appear whole or not at all."""
+"""Files of a report, whole or not at all, and what a reader is told if one cannot be written."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cpi_experiments.errors import ReportError
+from cpi_experiments.whole_files import whole_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def write_whole(content: bytes, path: Path) -> Path:
@@ -19,30 +21,18 @@ def write_whole(content: bytes, path: Path) -> Path:
 
     Examples
     --------
+    >>> import tempfile
+    >>> from pathlib import Path
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_whole(b"a", Path(folder) / "new" / "a.txt").read_bytes()
     b'a'
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise _unwritable(path, error) from error
-    draft = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
+        with whole_file(path) as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.chmod(0o644)
-        draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise _unwritable(path, error) from error
+        raise ReportError(
+            f"the file cannot be written: {error.strerror or error}", where=str(path), advice="Choose another folder."
+        ) from error
     return path
-
-
-def _unwritable(path: Path, error: OSError) -> ReportError:
-    return ReportError(
-        f"the file cannot be written: {error.strerror or error}", where=str(path), advice="Choose another folder."
-    )

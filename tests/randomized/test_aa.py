@@ -256,3 +256,13 @@ def test_questions_without_an_answer_are_refused(changes: dict, kind: type[CpiEr
 def test_one_size_is_a_list_of_one() -> None:
     assert sizes_of(100, 5_000, 0.5) == [(50, 50)]
     assert sizes_of("ladder", 50, 0.5) == [(25, 25)]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"n": 100.5}, "n 100.5 is no size"), ({"n": [50, True]}, "n True is no size"), ({"seed": -1}, "seed -1"),
+     ({"share": ".5"}, "share .5"), ({"reps": 300.0}, "reps 300.0")],
+)  # fmt: skip
+def test_sizes_seeds_and_shares_of_another_kind_are_refused(change, told):
+    with pytest.raises(DesignError, match=told):
+        aa(past(200), outcome="hours", **{"reps": 300, **change})

@@ -293,3 +293,30 @@ def test_student_with_equal_variances_errs_at_five_percent(rng: np.random.Genera
     y = rng.normal(size=(8,)), rng.normal(size=(24,))
     found = compare(table({"y": y[0]}, {"y": y[1]}), arm="arm", control=0, outcomes="y", test="student")
     assert found["y"].estimate.p_value == pytest.approx(stats.ttest_ind(*y).pvalue, rel=1e-10)
+
+
+def cuped_of(x: np.ndarray, y: np.ndarray, treated: np.ndarray) -> tuple[float, float]:
+    """Effect and p-value of CUPED with many covariates, by literal least squares of all units on the covariates."""
+    centred = x - x.mean(axis=0)
+    left = y - centred @ np.linalg.lstsq(centred, y - y.mean(), rcond=None)[0]
+    found = stats.ttest_ind(left[treated], left[~treated], equal_var=False)
+    return float(left[treated].mean() - left[~treated].mean()), float(found.pvalue)
+
+
+@pytest.mark.parametrize("effect", [0.0, 0.5])
+def test_cuped_with_many_covariates_tests_right_and_shrinks_as_it_says(effect):
+    rng, n, k, reps = np.random.default_rng([41, int(10 * effect)]), 200, 20, 2000
+    effects, p_values = np.zeros(reps), np.zeros(reps)
+    for i in range(reps):
+        x, treated = rng.normal(size=(n, k)), rng.permutation(n) < n // 2
+        y = x.sum(axis=1) / math.sqrt(k) + rng.normal(size=n) + effect * treated
+        effects[i], p_values[i] = cuped_of(x, y, treated)
+        if i == 0:
+            names = [f"x{j}" for j in range(k)]
+            frame = pd.DataFrame(x, columns=names).assign(y=y, arm=np.where(treated, "b", "a"))
+            door = compare(frame, arm="arm", control="a", outcomes="y", covariates=names)["y"].estimate
+            assert (door.value, door.p_value) == (pytest.approx(effects[0]), pytest.approx(p_values[0], rel=1e-9))
+    error = effects.std() / math.sqrt(reps)
+    assert effects.mean() == pytest.approx(effect * (1 - k / (n - 1)), abs=5 * error)
+    if not effect:
+        assert 0.028 <= np.mean(p_values < 0.05) <= 0.0755  # exact binomial band of two-sided probability 1e-6

@@ -6,9 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from cpi_experiments import whole_files
 from cpi_experiments.display import clean_text
 from cpi_experiments.errors import ReportError
-from cpi_experiments.report import files
 from cpi_experiments.report.html import page, write_html
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -146,7 +146,7 @@ def test_a_failed_write_leaves_the_old_page_and_no_draft(review, tmp_path, monke
     def fail(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", fail)
+    monkeypatch.setattr(whole_files.os, "fsync", fail)
     with pytest.raises(ReportError, match="No space left on device"):
         write_html(review, target)
     assert target.read_text() == "old"

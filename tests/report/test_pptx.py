@@ -12,9 +12,9 @@ import pytest
 from pptx import Presentation
 from pptx.util import Pt
 
+from cpi_experiments import whole_files
 from cpi_experiments.display import clean_text
 from cpi_experiments.errors import CpiWarning, ReportError
-from cpi_experiments.report import files
 from cpi_experiments.report.folding import Grid, line_count, shown
 from cpi_experiments.report.pptx import write_pptx
 
@@ -178,7 +178,7 @@ def test_a_failed_write_leaves_the_old_deck_and_no_draft(review, tmp_path, monke
     def fail(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files.os, "fsync", fail)
+    monkeypatch.setattr(whole_files.os, "fsync", fail)
     with pytest.raises(ReportError, match="No space left on device"):
         write_pptx(review, target)
     assert target.read_text() == "old"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -19,6 +17,7 @@ from cpi_experiments.measure.engines.files import digest_of_files, find_files
 from cpi_experiments.measure.moments.gather import gather
 from cpi_experiments.stats.exact_sums import exact_objects
 from cpi_experiments.stats.moments import Moments, add_moments
+from cpi_experiments.whole_files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,16 +58,8 @@ def save_moments(moments: Moments, path: Path | str) -> str:
     if path.is_dir():
         raise DataError("is a folder", where=str(path), advice="Name a file, such as trial.npz.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, made = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".npz", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            _write_arrays(stream, {"digest": np.array(digest), **arrays})
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(made).replace(path)
-    except BaseException:
-        Path(made).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as stream:
+        _write_arrays(stream, {"digest": np.array(digest), **arrays})
     return digest
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from cpi_experiments.errors import DataError
 from cpi_experiments.randomized.assigning.assignment import HASH, Assignment
 from cpi_experiments.randomized.assigning.hashing import positions, slices
 from cpi_experiments.randomized.assigning.stratified import deal
+from cpi_experiments.whole_files import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,8 +76,10 @@ def write_assignment(assignment: Assignment, path: str | Path, *, unit: str = "u
     about = {"version": _VERSION, "unit": unit, **assignment.decided(), "units": len(assignment.arms)}
     about["digest"] = assignment.digest
     try:
-        _replace(path, text.getvalue().encode())
-        _replace(beside(path), (json.dumps(about, ensure_ascii=False, indent=1) + "\n").encode())
+        with whole_file(path) as file:
+            file.write(text.getvalue().encode())
+        with whole_file(beside(path)) as file:
+            file.write((json.dumps(about, ensure_ascii=False, indent=1) + "\n").encode())
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror}", where=path.name) from None
     return path
@@ -152,18 +153,6 @@ def _safe(cell: str) -> str:
 
 def _plain(cell: str) -> str:
     return cell.removeprefix("'")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
-    try:
-        with draft.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _about(path: Path) -> dict[str, Any]:

@@ -168,14 +168,7 @@ def cluster_diagnostics(means: ArmMeans) -> tuple[Diagnostic, ...]:
     fewest = min(means.clusters_control, means.clusters_treatment)
     if not fewest:
         return ()
-    few = Diagnostic(
-        name="clusters per arm",
-        null=f"at least {FEW_CLUSTERS} clusters in each arm",
-        statistic=float(fewest),
-        passed=fewest >= FEW_CLUSTERS,
-        advice="" if fewest >= FEW_CLUSTERS else _advice_on_clusters(fewest),
-        blocks=fewest < TOO_FEW_CLUSTERS,
-    )
+    few = few_clusters(fewest, blocks=fewest < TOO_FEW_CLUSTERS)
     crossed = Diagnostic(
         name="clusters in one arm",
         null="every cluster lies in one arm",
@@ -185,6 +178,25 @@ def cluster_diagnostics(means: ArmMeans) -> tuple[Diagnostic, ...]:
         else "",
     )
     return few, crossed
+
+
+def few_clusters(fewest: int, *, blocks: bool) -> Diagnostic:
+    """Say whether the smaller arm has clusters enough for a variance.
+
+    Examples
+    --------
+    >>> few_clusters(12, blocks=False).passed, few_clusters(7, blocks=False).passed
+    (True, False)
+    """
+    passed = fewest >= FEW_CLUSTERS
+    return Diagnostic(
+        name="clusters per arm",
+        null=f"at least {FEW_CLUSTERS} clusters in each arm",
+        statistic=float(fewest),
+        passed=passed,
+        advice="" if passed else _advice_on_clusters(fewest),
+        blocks=blocks,
+    )
 
 
 def _advice_on_clusters(fewest: int) -> str:
@@ -225,10 +237,41 @@ def itt_estimate(  # noqa: PLR0913 - one place fills every field of an ITT estim
     alternative: str = "two-sided",
 ) -> Estimate:
     """Fill the estimate of the j-th effect; without variance it has status ``failed`` and no p-value."""
-    effect = float(means.effect[j])
-    std_error = math.sqrt(float(means.omega[j, j]))
+    return effect_estimate(
+        float(means.effect[j]),
+        math.sqrt(float(means.omega[j, j])),
+        means.df(j),
+        cause=cause,
+        outcome=outcome,
+        usable=usable,
+        n_obs=means.n_control + means.n_treatment,
+        n_clusters=cases.n_clusters,
+        dropped=cases.dropped,
+        method=method,
+        diagnostics=diagnostics,
+        confidence_level=confidence_level,
+        alternative=alternative,
+    )
+
+
+def effect_estimate(  # noqa: PLR0913 - one place fills every field of an ITT estimate
+    effect: float,
+    std_error: float,
+    df: float,
+    *,
+    cause: str,
+    outcome: str,
+    n_obs: int,
+    n_clusters: int,
+    dropped: tuple[tuple[str, int], ...],
+    method: str,
+    usable: bool = True,
+    diagnostics: tuple[Diagnostic, ...] = (),
+    confidence_level: float = 0.95,
+    alternative: str = "two-sided",
+) -> Estimate:
+    """Fill an estimate with Student's interval and p-value; without variance it has status ``failed`` and neither."""
     usable = usable and std_error > 0
-    df = means.df(j) if usable else math.nan
     low, high = math.nan, math.nan
     if usable:
         low, high = t_interval(effect, std_error, df, confidence_level=confidence_level, alternative=alternative)
@@ -247,10 +290,10 @@ def itt_estimate(  # noqa: PLR0913 - one place fills every field of an ITT estim
         confidence_set=((low, high),) if usable else (),
         p_value=t_p_value(effect / std_error, df, alternative=alternative) if usable else math.nan,
         unit=outcome,
-        n_obs=means.n_control + means.n_treatment,
-        n_clusters=cases.n_clusters,
-        df=df,
-        dropped=cases.dropped,
+        n_obs=n_obs,
+        n_clusters=n_clusters,
+        df=df if usable else math.nan,
+        dropped=dropped,
         method=method,
         diagnostics=diagnostics,
         confidence_level=confidence_level,

@@ -15,6 +15,7 @@ from cpi_experiments.randomized.effects.outcomes import Mean, Outcome, Ratio, as
 from cpi_experiments.randomized.integrity.plug_in_limits import plug_in_limits
 from cpi_experiments.randomized.integrity.rules import judged
 from cpi_experiments.randomized.integrity.splitting import Sample, draw_tests, read_sample, sizes_of
+from cpi_experiments.randomized.trial import check_seed
 from cpi_experiments.stats.uniformity import TailCount, count_below, uniformity_test
 
 if TYPE_CHECKING:
@@ -284,9 +285,10 @@ def aa(  # noqa: PLR0913 - a door: every argument after the first is named by th
     wanted = as_outcome(outcome)
     if not isinstance(wanted, Mean | Ratio):
         raise DesignError(f"{wanted.name} has no kernel here", advice="Give a column name, Mean or Ratio.")
-    if not 0 < share < 1 or reps < _FEW_REPS:
+    check_seed(seed, reps)
+    if not (np.isreal(share) and 0 < share < 1) or reps < _FEW_REPS:
         raise DesignError(
-            f"share {share:g} and reps {reps} make no test", advice=f"0 < share < 1; reps {_FEW_REPS} or more."
+            f"share {share} and reps {reps} make no test", advice=f"0 < share < 1; reps {_FEW_REPS} or more."
         )
     sample = read_sample(data, wanted, names_of(covariates), cluster)
     sizes = sizes_of(n, len(sample.rows), share)

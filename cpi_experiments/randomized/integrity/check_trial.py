@@ -79,7 +79,7 @@ class Integrity(Displayed):
         n, odd = len(self.diagnostics), [d for d in self.diagnostics if not d.passed]
         sizes = ", ".join(f"{arm} {size:,}" for arm, size in self.sizes)
         if not odd:
-            return f"All {n} checks passed ({sizes})."
+            return f"{f'All {n} checks' if n > 1 else 'The one check'} passed ({sizes})."
         blocking = [d.name for d in odd if d.blocks]
         end = "none blocks the verdict"
         if blocking:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -107,7 +107,11 @@ def sizes_of(n: int | Sequence[int] | Literal["ladder"] | None, available: int, 
         rungs = [_FIRST_RUNG * 2**k for k in range(64) if _FIRST_RUNG * 2**k < available]
         totals = [*rungs, available]
     else:
-        totals = sorted({n} if isinstance(n, int) else set(n))
+        wanted: list[Any] = np.atleast_1d(np.asarray(n, dtype=object)).tolist()
+        bad = [each for each in wanted if isinstance(each, bool) or not isinstance(each, int | np.integer)]
+        if bad:
+            raise DesignError(f"n {bad[0]!r} is no size", advice='Give whole numbers of units, or "ladder".')
+        totals = sorted({int(each) for each in wanted})
     arms = [(total - round(share * total), round(share * total)) for total in totals]
     if not arms or min(min(each) for each in arms) < 2:
         raise DesignError(

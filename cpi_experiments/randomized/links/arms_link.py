@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 from cpi_experiments.display import Displayed, Row, decimals, interval, level_text, number, p_text, points
 from cpi_experiments.estimate import Diagnostic, Estimate, Status
-from cpi_experiments.randomized.links.link import Intervals, LinkEffect, effect_text, f_text, wrapped_lines
+from cpi_experiments.randomized.links.link import (
+    Intervals,
+    LinkEffect,
+    effect_text,
+    f_text,
+    not_used,
+    sample_ratio_line,
+    wrapped_lines,
+)
 from cpi_experiments.stats.instruments.several_instruments import JointEffects
 from cpi_experiments.wording.results import arms_sentence, late_sentence, link_sentence
 
@@ -109,14 +117,8 @@ class ArmsLink(Displayed):
         reduced = [
             (f"{arm.first_stage.cause} -> {e.outcome}", effect_text(arm.reduced_form, scale)) for arm in self.arms
         ]
-        state = "ok" if self.integrity.passed else ("BLOCKED" if self.integrity.blocks else "watch")
-        lines = [*first, *reduced, *self._together(scale)]
-        lines.append(("sample ratio", state if self.integrity.passed else f"{state}: {self.integrity.advice}"))
-        lines += [(d.name, d.advice) for d in e.diagnostics if not d.passed and d != self.integrity]
-        if e.dropped:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in e.dropped)
-            lines.append(("not used", f"{e.n_dropped:,} rows: {reasons}"))
-        return lines
+        notes = [(d.name, d.advice) for d in e.diagnostics if not d.passed and d != self.integrity]
+        return [*first, *reduced, *self._together(scale), sample_ratio_line(self.integrity), *notes, *not_used(e)]
 
     def _together(self, scale: float) -> list[tuple[str, str]]:
         if not math.isfinite(self.agreement.statistic):

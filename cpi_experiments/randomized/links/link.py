@@ -111,7 +111,6 @@ class LinkEffect(Displayed):
 
     def _lines(self) -> list[tuple[str, str]]:
         e = self.estimate
-        state = "ok" if self.integrity.passed else ("BLOCKED" if self.integrity.blocks else "watch")
         lines = [
             (
                 f"{self.first_stage.cause} -> {e.cause}",
@@ -121,14 +120,11 @@ class LinkEffect(Displayed):
                 f"{self.first_stage.cause} -> {e.outcome}",
                 effect_text(self.reduced_form, 100.0 if self.shares else 1.0),
             ),
-            ("sample ratio", state if self.integrity.passed else f"{state}: {self.integrity.advice}"),
+            sample_ratio_line(self.integrity),
             *self._direct_path(),
             *((d.name, d.advice) for d in e.diagnostics if not d.passed and d != self.integrity),
         ]
-        if e.dropped:
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in e.dropped)
-            lines.append(("not used", f"{e.n_dropped:,} rows: {reasons}"))
-        return lines
+        return [*lines, *not_used(e)]
 
     def _who(self) -> str:
         e = self.estimate
@@ -239,6 +235,21 @@ class LinkEffects(Displayed):
 def with_note(link: LinkEffect | ArmsLink, note: Diagnostic) -> LinkEffect | ArmsLink:
     """Add a check to the estimate of a link."""
     return replace(link, estimate=replace(link.estimate, diagnostics=(*link.estimate.diagnostics, note)))
+
+
+def sample_ratio_line(integrity: Diagnostic) -> tuple[str, str]:
+    """Say in a line whether the arms are split as planned."""
+    if integrity.passed:
+        return "sample ratio", "ok"
+    return "sample ratio", f"{'BLOCKED' if integrity.blocks else 'watch'}: {integrity.advice}"
+
+
+def not_used(estimate: Estimate) -> list[tuple[str, str]]:
+    """Say in a line which rows were not used, if there are any."""
+    if not estimate.dropped:
+        return []
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in estimate.dropped)
+    return [("not used", f"{estimate.n_dropped:,} rows: {reasons}")]
 
 
 def wrapped_lines(sentence: str, who: str, lines: list[tuple[str, str]]) -> str:

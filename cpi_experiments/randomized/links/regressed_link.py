@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpi_experiments.errors import DesignError, EstimationError
-from cpi_experiments.estimate import Diagnostic, EffectPair, Estimand, Estimate, Status
-from cpi_experiments.randomized.effects.itt import skipped
+from cpi_experiments.estimate import Diagnostic, EffectPair, Estimate, Status
+from cpi_experiments.randomized.effects.itt import TOO_FEW_CLUSTERS, effect_estimate, few_clusters, skipped
 from cpi_experiments.randomized.links.link_of_arms import assemble_arms
 from cpi_experiments.randomized.links.link_of_trial import assemble_link
 from cpi_experiments.stats.inputs import is_constant
 from cpi_experiments.stats.instruments.instrument_regression import InstrumentEffects, instrument_effects
 from cpi_experiments.stats.instruments.shared_control import joint_df
-from cpi_experiments.stats.student import interval as t_interval
-from cpi_experiments.stats.student import p_value as t_p_value
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +30,6 @@ Array = np.ndarray
 
 #: Variances without and with clusters, the default first.
 VARIANCES = {False: ("HC1", "iid"), True: ("CR3", "CR1")}
-FEW_CLUSTERS, TOO_FEW_CLUSTERS = 10, 5
 
 
 def variance_for(variance: str | None, *, clustered: bool) -> str:
@@ -173,33 +170,18 @@ def _stage(  # noqa: PLR0913 - one place fills every field of a stage
 ) -> Estimate:
     """Fill the estimate of one arm on one outcome; without variance it has failed."""
     joint = found.joint
-    effect = float(np.concatenate([joint.first, joint.reduced])[at])
-    error = math.sqrt(float(joint.omega[at, at]))
-    usable = error > 0
-    low, high = t_interval(effect, error, joint.df, confidence_level=level) if usable else (math.nan, math.nan)
-    if not usable:
-        null = "the outcome varies within the arms"
-        advice = "The outcome is constant within each arm: no test exists. Look at how it is computed."
-        notes = (*notes, Diagnostic(name="variance", null=null, passed=False, advice=advice, blocks=True))
-    return Estimate(
+    return effect_estimate(
+        float(np.concatenate([joint.first, joint.reduced])[at]),
+        math.sqrt(float(joint.omega[at, at])),
+        joint.df,
         cause=cause,
         outcome=outcome,
-        estimand=Estimand.ITT,
-        value=effect,
-        std_error=error if usable else math.nan,
-        ci_low=low,
-        ci_high=high,
-        confidence_set=((low, high),) if usable else (),
-        p_value=t_p_value(effect / error, joint.df) if usable else math.nan,
-        unit=outcome,
         n_obs=found.n_obs,
         n_clusters=found.n_clusters,
-        df=joint.df if usable else math.nan,
         dropped=dropped,
         method=method,
         diagnostics=notes,
         confidence_level=level,
-        status=Status.OK if usable else Status.FAILED,
     )
 
 
@@ -252,18 +234,8 @@ def _about_clusters(found: InstrumentEffects, rows: Rows, keep: Array) -> tuple[
         return ()
     counts = _clusters_by_arm(rows.cluster, rows, keep)
     fewest = int(counts.min())
-    passed = fewest >= FEW_CLUSTERS
-    advice = "" if passed else f"The smallest arm has {fewest} clusters: intervals are rough. Randomise more clusters."
-    return (
-        Diagnostic(
-            name="clusters per arm",
-            null=f"at least {FEW_CLUSTERS} clusters in each arm",
-            statistic=float(fewest),
-            passed=passed,
-            advice=advice,
-            blocks=bool(fewest < TOO_FEW_CLUSTERS and counts.sum() == found.n_clusters),
-        ),
-    )
+    whole = bool(counts.sum() == found.n_clusters)
+    return (few_clusters(fewest, blocks=whole and fewest < TOO_FEW_CLUSTERS),)
 
 
 def _crossed(cluster: Array, rows: Rows, keep: Array) -> bool:
