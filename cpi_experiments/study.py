@@ -277,7 +277,8 @@ class Study:
 
     def integrity(self, experiment_id: str, *, as_of: date | None = None) -> Integrity:
         """Check an experiment, finished or running, before its effects are looked at."""
-        return running_integrity(self.tables, self.catalog, self.planned(experiment_id), as_of=as_of)
+        plan = self.planned(experiment_id)  # a wrong name is told before any table is opened
+        return running_integrity(self.tables, self.catalog, plan, as_of=as_of)
 
     def analyze(self, experiment_id: str, *, as_of: date | None = None) -> tuple[Evidence, ...]:
         """Analyse a finished experiment: integrity first, then every link that it tests; all of it is recorded.

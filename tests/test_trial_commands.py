@@ -220,3 +220,12 @@ def test_monitor_blocks_on_a_broken_split(cpi, write_shop):
     ran = cpi("monitor", TRIAL, "--project", write_shop(share=0.3), "--as-of", "2026-05-05")
     assert ran.code == 3
     assert "sample ratio" in ran.out
+
+
+def test_a_wrong_experiment_is_told_before_any_table_is_opened(cpi, write_shop):
+    root = write_shop()
+    (root / "data" / "quotes.csv").unlink()
+    for command in (("analyze",), ("monitor", "--as-of", "2026-05-08"), ("lock",)):
+        ran = cpi(command[0], "auto_quote_2026q1", *command[1:], "--project", root)
+        assert ran.code == 2
+        assert "'auto_quote_2026q1' is not planned" in ran.err
