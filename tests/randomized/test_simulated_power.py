@@ -233,3 +233,13 @@ def test_on_the_cookie_cats_history_the_formula_can_be_trusted_for_retention_and
     assert 0.75 < retention.shares[1].power < 0.97
     rounds = simulate_power(path, outcome="sum_gamerounds", effect=20.0, n=1_000, arm_share=0.05)
     assert not all(share.agrees for share in rounds.shares)
+
+
+def test_the_table_of_a_judged_link_fits_a_terminal_and_the_frame_has_the_rest(past):
+    claim = Hypothesis(link=Link.parse("hours -> won"), expected_sign=1, sesoi=0.004)
+    roles = {"cpi": "hours", "kpi": "won", "increment": -1, "planned_move": 10, "effect": 0.006, "reps": 200}
+    judged = simulate_power(past, n=[1_000, 5_000], hypothesis=claim, **roles)
+    assert max(map(len, str(judged).splitlines())) <= 80
+    assert {"confirmed", "refuted"} <= set(str(judged).split())
+    assert max(map(len, str(simulate_power(past, n=[1_000, 5_000], **roles)).splitlines())) <= 80
+    assert {"f_median", "bounded", "covers"} <= set(judged.to_frame().columns)

@@ -133,14 +133,14 @@ class SimulatedPower(Displayed):
                 "formula": percent(share.formula, 1),
                 "agrees": "yes" if share.agrees else "NO",
             }
-            if not math.isnan(share.f_median):
+            if not math.isnan(share.confirmed):  # what the table has no room for is in `to_frame`
+                row |= {"confirmed": percent(share.confirmed), "refuted": percent(share.refuted)}
+            elif not math.isnan(share.f_median):
                 row |= {
                     "F": f"{share.f_median:.3g}",
                     "bounded": percent(share.bounded),
                     "covers": percent(share.covers, 1),
                 }
-            if not math.isnan(share.confirmed):
-                row |= {"confirmed": percent(share.confirmed), "refuted": percent(share.refuted)}
             shown.append(row)
         return shown
 
