@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cpi_experiments.estimate import EffectPair
-from cpi_experiments.stats.link_score import (
-    Effects,
-    LinkPoint,
-    direction_score,
-    link_point,
-    mixture_e_value,
-    planned_score,
-    score_p_value,
-)
+from cpi_experiments.stats.combining.effects import Effects
+from cpi_experiments.stats.combining.link_point import LinkPoint, link_point
+from cpi_experiments.stats.judging.link_score import direction_score, mixture_e_value, planned_score, score_p_value
 from cpi_experiments.stats.student import quantile
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cpi_experiments.display import decimals, interval, number, percent
 from cpi_experiments.evidence.verdict import VerdictWord
-from cpi_experiments.stats.link_score import shrink
+from cpi_experiments.stats.judging.shrinkage import shrink
 from cpi_experiments.stats.planning.judging_power import (
     FRAGILE,
     ROBUST,

@@ -13,7 +13,7 @@ from cpi_experiments.evidence.case import Case, Trialed, broken, weigh
 from cpi_experiments.evidence.decision import Decision, Standing, decide
 from cpi_experiments.measure.arrays import columns_of_frame
 from cpi_experiments.measure.engine import numeric, read_columns
-from cpi_experiments.stats.portfolio import alone_threshold, publish, slots_of
+from cpi_experiments.stats.judging.portfolio import alone_threshold, publish, slots_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

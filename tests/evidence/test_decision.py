@@ -9,7 +9,7 @@ from cpi_experiments.estimate import EffectPair
 from cpi_experiments.evidence.case import Case, Trialed, Weighed, weigh
 from cpi_experiments.evidence.decision import Standing, decide
 from cpi_experiments.evidence.verdict import VerdictWord
-from cpi_experiments.stats.link_score import LinkPoint
+from cpi_experiments.stats.combining.link_point import LinkPoint
 from cpi_experiments.wording.results import banned_words
 
 PAIR = EffectPair(effect_cpi=10.0, effect_kpi=20.0, var_cpi=0.01, var_kpi=9.0, cov=0.0)

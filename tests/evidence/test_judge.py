@@ -13,7 +13,7 @@ from scipy import special
 from cpi_experiments.errors import CpiError, DataError, EstimationError
 from cpi_experiments.evidence.judge import judge_cases, judge_links
 from cpi_experiments.stats.instruments.fieller import fieller_set
-from cpi_experiments.stats.portfolio import alone_threshold
+from cpi_experiments.stats.judging.portfolio import alone_threshold
 
 NAN, INF = math.nan, math.inf
 COLUMNS = ["link", "verdict", "cause", "grade", "effect", "effect_shrunken", "ci_low", "ci_high", "p_value", "reasons"]

@@ -12,9 +12,9 @@ from cpi_experiments.hypotheses.hypothesis import Hypothesis
 from cpi_experiments.randomized.experiment import Experiment
 from cpi_experiments.randomized.planning.link_design import LinkDesign, design_link
 from cpi_experiments.stats.instruments.fieller import fieller_set
+from cpi_experiments.stats.judging.portfolio import alone_threshold
 from cpi_experiments.stats.planning.judging_power import confirm_power, refute_power
 from cpi_experiments.stats.planning.power import power
-from cpi_experiments.stats.portfolio import alone_threshold
 
 CLAIM = Hypothesis(link=Link.parse("quote_hours -> win_rate"), expected_sign=1, sesoi=0.004)
 NOISY = {"cpi_sd": 40.0, "correlation": 0.5}

@@ -18,7 +18,7 @@ from cpi_experiments.evidence.case import Case, Trialed, weigh
 from cpi_experiments.evidence.decision import decide
 from cpi_experiments.evidence.judge import judge_cases
 from cpi_experiments.evidence.verdict import VerdictWord
-from cpi_experiments.stats.portfolio import publish
+from cpi_experiments.stats.judging.portfolio import publish
 
 
 def draw(rng, *, theta, error, strength=400.0, k=1, rho=0.0, works=True, direct=0.0, covariance=True, sign=1):

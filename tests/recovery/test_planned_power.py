@@ -14,11 +14,11 @@ from cpi_experiments.evidence.judge import judge_cases
 from cpi_experiments.hypotheses.hypothesis import Hypothesis
 from cpi_experiments.randomized.planning.link_design import design_link
 from cpi_experiments.randomized.planning.simulated_power import simulate_power
+from cpi_experiments.stats.judging.portfolio import alone_threshold
 from cpi_experiments.stats.planning import simulated_judging
 from cpi_experiments.stats.planning.judging_power import confirm_power, refute_power
 from cpi_experiments.stats.planning.planned_judging import simulated
 from cpi_experiments.stats.planning.simulated_judging import Draws, JudgingRule, judge_draws
-from cpi_experiments.stats.portfolio import alone_threshold
 
 REPS = 800
 BAND = 4.9 * math.sqrt(0.25 / REPS)  # two-sided 1e-6

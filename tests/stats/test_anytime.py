@@ -7,7 +7,7 @@ import pytest
 from scipy import integrate, stats
 
 from cpi_experiments.errors import DesignError
-from cpi_experiments.stats.link_score import mixture_e_value
+from cpi_experiments.stats.judging.link_score import mixture_e_value
 from cpi_experiments.stats.sequential.anytime import (
     always_valid_p,
     boundary,

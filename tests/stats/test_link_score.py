@@ -8,17 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, linalg, special, stats
 
+from cpi_experiments.stats.combining.effects import Effects
+from cpi_experiments.stats.combining.link_point import link_point
 from cpi_experiments.stats.instruments.fieller import fieller_set, hull
-from cpi_experiments.stats.link_score import (
-    Effects,
-    direction_score,
-    link_point,
-    mixture_e_value,
-    normal_scores,
-    planned_score,
-    score_p_value,
-    shrink,
-)
+from cpi_experiments.stats.judging.link_score import direction_score, mixture_e_value, planned_score, score_p_value
+from cpi_experiments.stats.judging.shrinkage import shrink
+from cpi_experiments.stats.student import normal_scores
 
 Z = 1.959963984540054
 

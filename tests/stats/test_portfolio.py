@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate, special
 
 from cpi_experiments.errors import EstimationError
-from cpi_experiments.stats.portfolio import MIN_SLOTS, alone_threshold, levels_of, publish, slots_of
+from cpi_experiments.stats.judging.portfolio import MIN_SLOTS, alone_threshold, levels_of, publish, slots_of
 
 Q = 0.10
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cpi_experiments.errors import DesignError
 from cpi_experiments.randomized.planning.link_design_checks import check_design, infeasible
 from cpi_experiments.randomized.planning.link_sizes import MULTIPLE, LinkDesign, days_for
+from cpi_experiments.stats.judging.portfolio import alone_threshold, slots_of
 from cpi_experiments.stats.planning.judging_power import std_error_to_confirm, std_error_to_refute
 from cpi_experiments.stats.planning.planned_judging import (
     LARGEST,
@@ -18,7 +19,6 @@ from cpi_experiments.stats.planning.planned_judging import (
 )
 from cpi_experiments.stats.planning.power import minimum_detectable_effect, sample_size
 from cpi_experiments.stats.planning.simulated_judging import JudgingRule
-from cpi_experiments.stats.portfolio import alone_threshold, slots_of
 
 if TYPE_CHECKING:
     from cpi_experiments.hypotheses.hypothesis import Hypothesis

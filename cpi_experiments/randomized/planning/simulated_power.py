@@ -16,8 +16,8 @@ from cpi_experiments.randomized.planning.given import real
 from cpi_experiments.randomized.planning.history_rows import HistoryRows, read_history
 from cpi_experiments.randomized.planning.power_shares import SimulatedPower, SimulatedShare
 from cpi_experiments.randomized.trial import check_covariates, check_seed
+from cpi_experiments.stats.judging.portfolio import alone_threshold, slots_of
 from cpi_experiments.stats.planning.simulated_judging import Draws, JudgingRule, judge_draws
-from cpi_experiments.stats.portfolio import alone_threshold, slots_of
 from cpi_experiments.stats.resampling.injected_effects import Kind, with_effect
 from cpi_experiments.stats.resampling.resampled_trials import TrialEffects, drawn_effects
 from cpi_experiments.stats.resampling.simulated_shares import agrees, exact_interval, formula_power

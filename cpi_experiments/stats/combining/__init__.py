@@ -1,0 +1,1 @@
+"""Effects of many experiments of one link, put together: point, set, heterogeneity, views."""
