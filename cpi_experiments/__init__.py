@@ -26,8 +26,17 @@ if TYPE_CHECKING:
     from cpi_experiments.catalog.load import load_catalog
     from cpi_experiments.errors import CpiError, CpiWarning
     from cpi_experiments.estimate import Diagnostic, EffectPair, Estimand, Estimate, Link
+    from cpi_experiments.evidence.bias.gaps import RegressionBias
+    from cpi_experiments.evidence.bias.measured import regression_bias
+    from cpi_experiments.evidence.combining.combination import Combination
+    from cpi_experiments.evidence.combining.combine import combine
+    from cpi_experiments.evidence.combining.several_cpis import SeveralCombined, combine_several
     from cpi_experiments.evidence.judge import judge_links
+    from cpi_experiments.evidence.next.next_tests import next_tests
+    from cpi_experiments.evidence.next.result import NextTests
     from cpi_experiments.evidence.quarter import judge
+    from cpi_experiments.evidence.sequence.evidence_sequence import EvidenceSequence
+    from cpi_experiments.evidence.sequence.follow import follow
     from cpi_experiments.evidence.verdict import Evidence, Verdict
     from cpi_experiments.hypotheses.candidates import candidates
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
@@ -71,6 +80,8 @@ if TYPE_CHECKING:
     from cpi_experiments.randomized.links.bundle import bundle_effect
     from cpi_experiments.randomized.links.link import LinkEffect
     from cpi_experiments.randomized.links.link_effect import link_effect
+    from cpi_experiments.randomized.links.project_link import project_link
+    from cpi_experiments.randomized.links.projected_link import ProjectedLink
     from cpi_experiments.randomized.monitoring.guardrails import ship_rule
     from cpi_experiments.randomized.monitoring.monitor import monitor
     from cpi_experiments.randomized.planning.analysis_plan import AnalysisPlan
@@ -88,7 +99,7 @@ if TYPE_CHECKING:
     from cpi_experiments.randomized.planning.simulated_power import simulate_power
     from cpi_experiments.simulate.company import simulate_company
     from cpi_experiments.stats.moments import Moments, add_moments
-    from cpi_experiments.study import Study
+    from cpi_experiments.study.study import Study
 
 __version__ = "0.1.0"
 
@@ -97,6 +108,7 @@ _HOMES = {
     "Assignment": "randomized.assigning.assignment",
     "Catalog": "catalog.entities",
     "Clusters": "randomized.planning.precision",
+    "Combination": "evidence.combining.combination",
     "Comparison": "randomized.effects.comparison",
     "Contract": "catalog.contract",
     "CpiError": "errors",
@@ -107,6 +119,7 @@ _HOMES = {
     "Estimand": "estimate",
     "Estimate": "estimate",
     "Evidence": "evidence.verdict",
+    "EvidenceSequence": "evidence.sequence.evidence_sequence",
     "Experiment": "randomized.experiment",
     "Hypothesis": "hypotheses.hypothesis",
     "Ledger": "ledger.store",
@@ -117,19 +130,23 @@ _HOMES = {
     "Looks": "randomized.planning.precision",
     "Mean": "randomized.effects.outcomes",
     "Moments": "stats.moments",
+    "NextTests": "evidence.next.result",
     "Panel": "measure.panel",
     "PlannedCount": "randomized.planning.planned_outcomes",
     "PlannedEvents": "randomized.planning.planned_outcomes",
     "PlannedMean": "randomized.planning.planned_outcomes",
     "PlannedProportion": "randomized.planning.planned_outcomes",
     "PlannedRatio": "randomized.planning.planned_outcomes",
+    "ProjectedLink": "randomized.links.projected_link",
     "Quantile": "randomized.effects.row_outcomes",
     "Range": "catalog.contract",
     "Rank": "randomized.effects.row_outcomes",
     "Ratio": "randomized.effects.outcomes",
+    "RegressionBias": "evidence.bias.gaps",
     "Repeated": "randomized.planning.precision",
+    "SeveralCombined": "evidence.combining.several_cpis",
     "SparkTables": "measure.engines.spark",
-    "Study": "study",
+    "Study": "study.study",
     "Switchback": "randomized.planning.precision",
     "Tables": "measure.engine",
     "Verdict": "evidence.verdict",
@@ -152,11 +169,14 @@ _HOMES = {
     "check_files": "measure.quality.files",
     "check_join": "measure.quality.keys",
     "check_trial": "randomized.integrity.check_trial",
+    "combine": "evidence.combining.combine",
+    "combine_several": "evidence.combining.several_cpis",
     "compare": "randomized.effects.compare",
     "customer_segments": "measure.scores.customer_segments",
     "design": "randomized.planning.design",
     "design_link": "randomized.planning.link_design",
     "export_moments": "measure.moments.store",
+    "follow": "evidence.sequence.follow",
     "gather": "measure.moments.gather",
     "gather_files": "measure.moments.store",
     "gather_tuples": "measure.moments.tuples",
@@ -168,10 +188,13 @@ _HOMES = {
     "load_catalog": "catalog.load",
     "load_moments": "measure.moments.store",
     "monitor": "randomized.monitoring.monitor",
+    "next_tests": "evidence.next.next_tests",
+    "project_link": "randomized.links.project_link",
     "promoter_gap": "measure.scores.promoter_gap",
     "quarantine": "measure.quality.quarantine",
     "read_assignment": "randomized.assigning.lists",
     "register": "hypotheses.registry",
+    "regression_bias": "evidence.bias.measured",
     "save_moments": "measure.moments.store",
     "schedule_switchback": "randomized.assigning.switchback",
     "scorecard": "measure.scores.scorecard",
@@ -190,6 +213,7 @@ __all__ = [
     "Assignment",
     "Catalog",
     "Clusters",
+    "Combination",
     "Comparison",
     "Contract",
     "CpiError",
@@ -200,6 +224,7 @@ __all__ = [
     "Estimand",
     "Estimate",
     "Evidence",
+    "EvidenceSequence",
     "Experiment",
     "Hypothesis",
     "Ledger",
@@ -210,17 +235,21 @@ __all__ = [
     "Looks",
     "Mean",
     "Moments",
+    "NextTests",
     "Panel",
     "PlannedCount",
     "PlannedEvents",
     "PlannedMean",
     "PlannedProportion",
     "PlannedRatio",
+    "ProjectedLink",
     "Quantile",
     "Range",
     "Rank",
     "Ratio",
+    "RegressionBias",
     "Repeated",
+    "SeveralCombined",
     "SparkTables",
     "Study",
     "Switchback",
@@ -245,11 +274,14 @@ __all__ = [
     "check_files",
     "check_join",
     "check_trial",
+    "combine",
+    "combine_several",
     "compare",
     "customer_segments",
     "design",
     "design_link",
     "export_moments",
+    "follow",
     "gather",
     "gather_files",
     "gather_tuples",
@@ -261,10 +293,13 @@ __all__ = [
     "load_catalog",
     "load_moments",
     "monitor",
+    "next_tests",
+    "project_link",
     "promoter_gap",
     "quarantine",
     "read_assignment",
     "register",
+    "regression_bias",
     "save_moments",
     "schedule_switchback",
     "scorecard",

@@ -11,7 +11,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
 
 from cpi_experiments.display import Displayed, decimals, interval, level_text, number, plain, wrapped
-from cpi_experiments.errors import CatalogError, EstimationError
+from cpi_experiments.errors import CatalogError, EstimationError, kind_of
 from cpi_experiments.wording.results import estimate_sentence
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ class EffectPair(Displayed):
     Raises
     ------
     EstimationError
-        If the variances are negative or the covariance is impossible for them.
+        If one of them is no number, the variances are negative, or the covariance is impossible for them.
     """
 
     effect_cpi: float
@@ -218,6 +218,12 @@ class EffectPair(Displayed):
     df: float = math.inf
 
     def __post_init__(self) -> None:
+        for name in ("effect_cpi", "effect_kpi", "var_cpi", "var_kpi", "cov", "df"):
+            if not _is_number(getattr(self, name)):
+                raise EstimationError(
+                    f"{name} of a pair of effects is {kind_of(getattr(self, name))}, not a number",
+                    advice="Give NaN for what is not known; a missing covariance is never taken as zero.",
+                )
         if self.var_cpi < 0 or self.var_kpi < 0:
             raise EstimationError(f"variances must not be negative: {self.var_cpi}, {self.var_kpi}")
         if abs(self.cov) > math.sqrt(self.var_cpi) * math.sqrt(self.var_kpi) * (1 + 1e-9):
@@ -242,6 +248,16 @@ class EffectPair(Displayed):
             cov=self.cov / increment,
             df=self.df,
         )
+
+
+def _is_number(value: Any) -> bool:  # noqa: ANN401 - whatever stands where a number should
+    if isinstance(value, float | int):
+        return not isinstance(value, bool)
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return not isinstance(value, str | bytes)
 
 
 def digest_of(content: Any) -> str:  # noqa: ANN401 - anything that JSON can hold

@@ -34,6 +34,7 @@ STEPS = {
             "cpi_experiments",
         ]
     ],
+    "calibration": [["cpi", "calibrate", "--quick"]],
     "notebooks": [["pytest", "-q", "--nbmake", "--nbmake-timeout=300", "-p", "no:cacheprovider", "notebooks"]],
 }
 

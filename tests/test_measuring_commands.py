@@ -11,7 +11,7 @@ import pytest
 from cpi_experiments.errors import DataError
 from cpi_experiments.measure.moments.store import load_moments
 from cpi_experiments.randomized.effects.compare import compare
-from cpi_experiments.study import Study
+from cpi_experiments.study.study import Study
 
 JUNE = date(2026, 6, 30)
 PLAIN = "quotes: data/quotes.csv"

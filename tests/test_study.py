@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from cpi_experiments.errors import CatalogError, CpiError, DataError, DesignError, LedgerError
-from cpi_experiments.study import Study
+from cpi_experiments.study.study import Study
 
 LINK, TRIAL = "quote_hours -> win_rate", "auto_quote_2026q2"
 JUNE = date(2026, 6, 30)
@@ -111,7 +111,7 @@ def test_running_experiments_are_in_the_review_without_effects(write_shop):
     with Study.open(write_shop(longer)) as study:
         review = study.run("2026Q2")
         assert [row.experiment for row in review.in_flight] == [TRIAL]
-        assert [row.action for row in study.ledger.rows()] == ["register", "lock", "analyse", "verdict"]
+        assert [row.action for row in study.ledger.rows()] == ["register", "lock", "analyse", "portfolio", "verdict"]
         assert review.verdicts[0].trials == 0
 
 
@@ -198,7 +198,7 @@ def test_run_tells_its_steps_and_counts_evidence_once(study):
     study.run("2026Q2")
     assert steps == ["measuring", "past data", TRIAL, "judging"]
     actions = [row.action for row in study.ledger.rows()]
-    assert actions == ["register", "lock", "analyse", "analyse", "verdict", "analyse", "analyse", "verdict"]
+    assert actions == ["register", "lock", "analyse", "analyse", "portfolio", "verdict", "analyse", "analyse"]
     assert study.judge("2026Q2")[0].experiments == (TRIAL,)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from cpi_experiments.catalog.entities import CPI, KPI, ClaimedLink, Lever, Team
+from cpi_experiments.catalog.claimed_link import ClaimedLink
+from cpi_experiments.catalog.entities import CPI, KPI, Lever, Team
 from cpi_experiments.catalog.yaml_marks import Marked, Place
 from cpi_experiments.errors import CatalogError
 

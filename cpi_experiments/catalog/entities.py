@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
+from cpi_experiments.catalog.claimed_link import ClaimedLink
 from cpi_experiments.catalog.issue import Issue
 from cpi_experiments.catalog.known_kinds import find_kind
 from cpi_experiments.display import Displayed, Row
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from cpi_experiments.catalog.indicator_kinds import IndicatorKind
 
 DEFAULT_WINDOW = "28 days"
-_LAG = re.compile(r"\s*(\d{1,4})\s*-\s*(\d{1,4})\s+days\s*")
 
 
 class Benefit(StrEnum):
@@ -86,18 +85,6 @@ class Role(StrEnum):
 
     GOAL = "goal"
     GUARDRAIL = "guardrail"
-
-
-class Sign(StrEnum):
-    """Predicted sign of the KPI per increment."""
-
-    POSITIVE = "positive"
-    NEGATIVE = "negative"
-
-    @property
-    def number(self) -> int:
-        """+1 or -1."""
-        return 1 if self is Sign.POSITIVE else -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,34 +250,6 @@ class Lever:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimedLink:
-    """A claimed CPI -> KPI link: why, which sign, how large an effect is worth acting on, after how long."""
-
-    cpi: str
-    kpi: str
-    because: str
-    expect: Sign
-    sesoi: str
-    lag: str = "0-28 days"
-    adjust_for: tuple[str, ...] = ()
-    population: str = "all customers"
-
-    @property
-    def lag_days(self) -> tuple[int, int]:
-        """From and to which day after the CPI the KPI counts."""
-        match = _LAG.fullmatch(self.lag)
-        first, last = (int(match.group(1)), int(match.group(2))) if match else (1, 0)
-        if first > last:
-            raise CatalogError(f"lag {self.lag!r} is not a range of days", advice='Write it like "0-28 days".')
-        return first, last
-
-    @property
-    def link(self) -> Link:
-        """The ordered pair."""
-        return Link(cpi_id=self.cpi, kpi_id=self.kpi)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """Where an event table lives: a CSV or Parquet file (or glob) relative to the project folder."""
 
@@ -346,6 +305,16 @@ class Catalog(Displayed):
     def sesoi(self, link: Link) -> float:
         """Smallest effect worth acting on, in KPI units per increment (a size, above zero)."""
         return convert(*parse_quantity(self.claimed(link).sesoi, self.units), self.kpi(link.kpi_id).unit)
+
+    def looks(self, link: Link) -> str:
+        """Write the declared looks of a link, a standard error counted in the KPI's own unit: ``capped 0.002``.
+
+        Raises
+        ------
+        CatalogError, DesignError
+            If the looks are not known or their standard error has no unit of the KPI.
+        """
+        return self.claimed(link).looks_in(self.kpi(link.kpi_id).unit, self.units)
 
     def lever_sign(self, lever_id: str, cpi_id: str) -> int:
         """+1 if the lever should move the CPI toward better for the customer, else -1."""

@@ -6,8 +6,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cpi_experiments.catalog.claimed_link import ClaimedLink
 from cpi_experiments.catalog.draft import SECTIONS, Draft, Entry
-from cpi_experiments.catalog.entities import CPI, KPI, Catalog, ClaimedLink, Lever, Team
+from cpi_experiments.catalog.entities import CPI, KPI, Catalog, Lever, Team
 from cpi_experiments.catalog.entity_reader import check_entity, clean_content, shown
 from cpi_experiments.catalog.findings import CatalogFindingsError, raise_all
 from cpi_experiments.catalog.issue import Issue

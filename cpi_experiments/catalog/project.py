@@ -27,6 +27,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 _WILD = re.compile(r"[*?\[]")
 _PICKLES = (".pkl", ".pickle", ".joblib", ".p", ".dill", ".npy", ".npz")
 _QUARTER = re.compile(r"(\d{4})-?Q([1-4])")
+_LATE: Final = ("planned", "reactive")
 _NO_KEYS: Final = {
     "root": "The root is the folder itself.",
     "contracts": "Say it under the table: `sources: {quotes: {path: ..., key: [...]}}`.",
@@ -51,6 +52,11 @@ class Project(Displayed):
         Three capital letters.
     fdr : float
         Share of confirmed links that may be false, between 0 and 1.
+    slots : int or None
+        Places in the portfolio for eight quarters; the links at their start and a fifth more where it is not said.
+    late_links : str
+        Why links are added later: ``planned`` (for reasons unrelated to the evidence) or ``reactive`` (because of it,
+        which asks more of every link).
     sources : mapping of table to path
         CSV or Parquet files, or patterns such as ``data/quotes_*.parquet``.
     contracts : mapping of table to Contract
@@ -65,6 +71,8 @@ class Project(Displayed):
     fiscal_year_start: int = 1
     currency: str = "EUR"
     fdr: float = 0.10
+    slots: int | None = None
+    late_links: str = "planned"
     sources: Mapping[str, str] = field(default_factory=dict)
     contracts: Mapping[str, Contract] = field(default_factory=dict)
     catalog: str = "catalog"
@@ -125,7 +133,7 @@ class Project(Displayed):
 
     def quarter(self, text: str) -> Quarter:
         """Read a quarter of this project's fiscal year."""
-        return Quarter.parse(text, fiscal_year_start=self.fiscal_year_start)
+        return Quarter.parse(str(text), fiscal_year_start=self.fiscal_year_start)
 
     def _title(self) -> str:
         return f"{self.name}: {len(self.sources)} sources, {self.time_zone}, {self.currency}, FDR {self.fdr:g}"
@@ -184,6 +192,8 @@ def _check_settings(project: Project, marked: Marked) -> list[CpiError]:
         ("fiscal_year_start", 1 <= project.fiscal_year_start <= 12, "is not a month", "Write 1 for January to 12."),
         ("currency", re.fullmatch("[A-Z]{3}", project.currency), "is not three capital letters", "Write EUR or USD."),
         ("fdr", 0 < project.fdr < 1, "is not between 0 and 1", _rate_advice(project.fdr)),
+        ("slots", project.slots is None or project.slots >= 1, "is not a number of places", "Write 1 or more."),
+        ("late_links", project.late_links in _LATE, "is not known", "Write planned or reactive."),
     )
     return [
         CatalogError(f"`{key}: {getattr(project, key)}` {found}", where=marked.where(key), advice=advice)

@@ -7,10 +7,11 @@ from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cpi_experiments.catalog.entities import CPI, KPI, Aggregate, ClaimedLink, Lever, Target
+from cpi_experiments.catalog.claimed_link import ClaimedLink
+from cpi_experiments.catalog.entities import CPI, KPI, Aggregate, Lever, Target
 from cpi_experiments.catalog.expression import parse_expression, parse_filter
 from cpi_experiments.catalog.kind_checks import kind_misfits
-from cpi_experiments.errors import CatalogError, nearest
+from cpi_experiments.errors import CatalogError, DesignError, nearest
 from cpi_experiments.units import convert, known_units, parse_quantity
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _attempt(entry: Entry[Any], path: str, action: Callable[[], object]) -> Iter
     """Run one check; a refusal gains the line of the field."""
     try:
         action()
-    except CatalogError as error:
+    except (CatalogError, DesignError) as error:
         yield entry.refuse(f"`{path}`: {error.found}", *path.split("."), advice=error.advice)
 
 
@@ -178,6 +179,7 @@ def _links(draft: Draft) -> Iterator[CatalogError]:
         yield from _attempt(entry, "lag", partial(getattr, claim, "lag_days"))
         if claim.kpi in units:
             yield from _attempt(entry, "sesoi", partial(_sesoi, claim, units[claim.kpi], draft.units))
+            yield from _attempt(entry, "looks", partial(claim.looks_in, units[claim.kpi], draft.units))
 
 
 def _sesoi(claim: ClaimedLink, unit: str, declared: tuple[str, ...]) -> None:

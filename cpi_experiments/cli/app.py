@@ -26,6 +26,8 @@ def app(*, debug: bool) -> None:
     cpi init insurer              a commented project folder
     cpi measure                   where every indicator stands
     cpi run 2026Q4                measure, analyse, judge and report a quarter
+    cpi next                      what to test next, and what each answer would make us do
+    cpi calibrate --quick         our own error rates, measured now
     cpi design --rate 0.1 --effect 0.01 --per-day 1200
     cpi link trial.parquet ...    one link from one file, no project needed; likewise integrity, compare, audit, aa
     """  # noqa: D301 - click's mark for lines that must not be wrapped

@@ -27,7 +27,7 @@ def demo(out: str, seed: int, size: str, *, force: bool, quiet: bool) -> None:
     """Simulate a company with known truth, judge its quarter, and print the verdicts beside the truth."""
     from cpi_experiments.report.tables import write_csv  # noqa: PLC0415
     from cpi_experiments.simulate.company import simulate_company  # noqa: PLC0415
-    from cpi_experiments.study import Study  # noqa: PLC0415
+    from cpi_experiments.study.study import Study  # noqa: PLC0415
 
     target = new_path(out)
     with draft_of(target, force=force) as folder, progress(16, quiet=quiet) as step:

@@ -30,7 +30,7 @@ def init(name: str) -> None:
 @FOLDER
 def lint(folder: str) -> None:
     """Check the catalog; exit 1 if there are errors."""
-    from cpi_experiments.study import Study  # noqa: PLC0415
+    from cpi_experiments.study.study import Study  # noqa: PLC0415
     from cpi_experiments.wording.review import plural  # noqa: PLC0415
 
     with Study.open(folder) as study:
@@ -48,7 +48,7 @@ def lint(folder: str) -> None:
 @FOLDER
 def candidates(folder: str) -> None:
     """List every CPI x KPI pair that the catalog allows."""
-    from cpi_experiments.study import Study  # noqa: PLC0415
+    from cpi_experiments.study.study import Study  # noqa: PLC0415
 
     with Study.open(folder) as study:
         click.echo(str(study.candidates()))
@@ -60,12 +60,17 @@ def candidates(folder: str) -> None:
 @click.option("--who", default="", help="Name to record beside the user of this machine.")
 def register(link: str | None, folder: str, who: str) -> None:
     """Freeze the claim of LINK ("cpi -> kpi") in the ledger, or of every claimed link."""
-    from cpi_experiments.study import Study  # noqa: PLC0415
+    from cpi_experiments.hypotheses.registry import registrations  # noqa: PLC0415
+    from cpi_experiments.study.study import Study  # noqa: PLC0415
 
     with Study.open(folder) as study:
         frozen = (study.register(link, who=who),) if link else study.register_all(who=who)
+        registered = registrations(study.ledger)
         for hypothesis in frozen:
             click.echo(str(hypothesis))
+            before = registered[hypothesis.link].after_data
+            if before:
+                click.echo(f"  changed after data had been looked at (it was {before[:8]}): those data count no more")
 
 
 @app.command()
@@ -74,7 +79,7 @@ def register(link: str | None, folder: str, who: str) -> None:
 def check(folder: str, as_of: str | None) -> None:
     """Check every event table against its contract, and for what looks wrong; exit 1 if there are errors."""
     from cpi_experiments.catalog.resolve import read_date  # noqa: PLC0415
-    from cpi_experiments.study import Study  # noqa: PLC0415
+    from cpi_experiments.study.study import Study  # noqa: PLC0415
     from cpi_experiments.wording.review import plural  # noqa: PLC0415
 
     with Study.open(folder) as study:
@@ -98,7 +103,7 @@ def measure(folder: str, by: str | None, period: str, as_of: str | None, *, as_j
     import json  # noqa: PLC0415 - only for this option
 
     from cpi_experiments.catalog.resolve import read_date  # noqa: PLC0415
-    from cpi_experiments.study import Study  # noqa: PLC0415
+    from cpi_experiments.study.study import Study  # noqa: PLC0415
 
     with Study.open(folder) as study:
         last = read_date(as_of) if as_of else None
@@ -121,7 +126,7 @@ def measure(folder: str, by: str | None, period: str, as_of: str | None, *, as_j
 def run(quarter: str, folder: str, out: str | None, *, force: bool, dry_run: bool, deck: bool, quiet: bool) -> None:
     """Measure, analyse, judge and report QUARTER, such as 2026Q4."""
     from cpi_experiments.report.pptx import require_pptx, write_pptx  # noqa: PLC0415
-    from cpi_experiments.study import Study  # noqa: PLC0415
+    from cpi_experiments.study.study import Study  # noqa: PLC0415
 
     if deck:
         require_pptx("--deck")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from cpi_experiments.measure.engine import Data
     from cpi_experiments.randomized.planning.planned_outcomes import PlannedOutcome
-    from cpi_experiments.study import Study
+    from cpi_experiments.study.study import Study
 
 _OF_A_METRIC = ("rate", "sd", "count_rate", "effect", "n", "days", "margin", "looks", "cluster_size")
 _OUTCOMES = (
@@ -78,7 +78,7 @@ def design(link: str | None, folder: str, **options: Any) -> None:  # noqa: ANN4
 def _link_design(link: str, folder: str, options: Mapping[str, Any]) -> object:
     from cpi_experiments.estimate import Link  # noqa: PLC0415
     from cpi_experiments.hypotheses.candidates import hypothesis_of  # noqa: PLC0415
-    from cpi_experiments.study import Study  # noqa: PLC0415
+    from cpi_experiments.study.study import Study  # noqa: PLC0415
 
     needed = {name: options[name] for name in ("lever", "kpi_sd", "planned_move")}
     lost = [name for name, value in needed.items() if value is None]
@@ -172,7 +172,7 @@ def _allocation(arms: tuple[str, ...]) -> dict[str, float] | None:
 @click.option("--amend", default="", metavar="REASON", help="Change a plan that is locked, and why.")
 def lock(experiment: str, folder: str, who: str, amend: str) -> None:
     """Freeze the analysis plan of EXPERIMENT in the ledger; exit 1 if the files differ from a lock that stands."""
-    from cpi_experiments.study import Study  # noqa: PLC0415
+    from cpi_experiments.study.study import Study  # noqa: PLC0415
 
     with Study.open(folder) as study:
         locked = study.lock(experiment, who=who, amend=amend)
@@ -201,7 +201,7 @@ def assign(experiment: str, folder: str, out: str, *, force: bool, **options: An
     By the hash of each id; with --strata split exactly as planned; with --balance dealt until covariates agree.
     """
     from cpi_experiments.randomized.assigning.lists import beside, write_assignment  # noqa: PLC0415
-    from cpi_experiments.study import Study  # noqa: PLC0415
+    from cpi_experiments.study.study import Study  # noqa: PLC0415
 
     target = new_path(out)
     taken = [path for path in (target, beside(Path(target))) if path.exists()]
@@ -248,7 +248,7 @@ def _customers(study: Study) -> str:
 def monitor(experiment: str, folder: str, as_of: str, link: str | None) -> None:
     """Look at a running EXPERIMENT: its split, guardrails, how many of the planned; effects only if planned so."""
     from cpi_experiments.catalog.resolve import read_date  # noqa: PLC0415
-    from cpi_experiments.study import Study  # noqa: PLC0415
+    from cpi_experiments.study.study import Study  # noqa: PLC0415
 
     with Study.open(folder) as study:
         found = study.monitor(experiment, as_of=read_date(as_of), link=link)
@@ -266,7 +266,7 @@ def analyze(experiment: str, folder: str, as_of: str | None) -> None:
     While customers are still measured, effects stay hidden: only integrity and how many of the planned are in.
     """
     from cpi_experiments.catalog.resolve import read_date  # noqa: PLC0415
-    from cpi_experiments.study import Study  # noqa: PLC0415
+    from cpi_experiments.study.study import Study  # noqa: PLC0415
 
     with Study.open(folder) as study:
         last = read_date(as_of) if as_of else None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cpi_experiments.display import plain
 from cpi_experiments.estimate import from_plain
 from cpi_experiments.evidence.verdict import Design, Evidence, Verdict
-from cpi_experiments.hypotheses.registry import ANALYSE, registrations
+from cpi_experiments.hypotheses.registry import ANALYSE, LOOK, registrations
 
 if TYPE_CHECKING:
     from cpi_experiments.hypotheses.registry import Registration
@@ -41,7 +41,8 @@ def record(ledger: Ledger, evidence: Evidence, *, who: str = "") -> Evidence:
     """
     registration = registrations(ledger).get(evidence.link)
     before = [row for row in ledger.rows(action=ANALYSE, subject=str(evidence.link)) if _key(row) == _of(evidence)]
-    why = why_exploratory(registration, evidence) or _seen_before(registration, before) or evidence.exploratory
+    seen = _seen_before(registration, before) or _watched_before(ledger, registration, evidence)
+    why = why_exploratory(registration, evidence) or seen or evidence.exploratory
     marked = replace(evidence, exploratory=why)
     row = ledger.append(
         ANALYSE,
@@ -67,9 +68,39 @@ def recall(ledger: Ledger) -> tuple[Evidence, ...]:
 
 
 def record_verdicts(ledger: Ledger, verdicts: tuple[Verdict, ...], *, quarter: str, who: str = "") -> None:
-    """Append the verdicts of a quarter; they are recomputed at each look and never overwrite each other."""
+    """Append the verdicts of a quarter that are new: recomputed at each look, they never overwrite each other."""
+    last = {row.subject: row.payload for row in ledger.rows(action=VERDICT)}
     for verdict in verdicts:
+        if last.get(str(verdict.link)) == plain({"quarter": quarter, **verdict.to_dict()}):
+            continue
         ledger.append(VERDICT, str(verdict.link), {"quarter": quarter, **verdict.to_dict()}, who=who)
+
+
+def earlier_verdicts(ledger: Ledger, *, before: str) -> dict[str, tuple[str, ...]]:
+    """Return the history of every link: the newest verdict of each earlier quarter in a few words.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    before : str
+        Quarter that is judged now, such as ``2026Q4``; empty takes all.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for row in ledger.rows(action=VERDICT):
+        quarter, said = row.payload["quarter"], row.payload
+        mine = found.setdefault(row.subject, {})
+        told_then = quarter >= max(mine, default="")  # an old quarter that is judged again does not rewrite history
+        if told_then and (not before or quarter < before):
+            grade = f", {said['grade']}" if said["grade"] else ""
+            mine[quarter] = f"{quarter} {said['verdict']}{grade}"
+    return {link: tuple(words for _, words in sorted(quarters.items())) for link, quarters in found.items()}
+
+
+def recall_row(ledger: Ledger, seq: int) -> Evidence:
+    """Return the evidence of one row of the ledger, whatever superseded it since."""
+    row = next(row for row in ledger.rows(action=ANALYSE) if row.seq == seq)
+    evidence: Evidence = from_plain(Evidence, row.payload)
+    return replace(evidence, seq=row.seq, recorded_at=row.at, who=row.who)
 
 
 def why_exploratory(registration: Registration | None, evidence: Evidence) -> str:
@@ -90,6 +121,15 @@ def why_exploratory(registration: Registration | None, evidence: Evidence) -> st
 def _seen_before(registration: Registration | None, before: list[Row]) -> str:
     early = next((row for row in before if registration is not None and row.seq < registration.seq), None)
     return f"its data were analysed before the link was registered (row {early.seq})" if early else ""
+
+
+def _watched_before(ledger: Ledger, registration: Registration | None, evidence: Evidence) -> str:
+    """Say that effects of the experiment were looked at while it ran, before the link was registered."""
+    if registration is None or not evidence.experiment:
+        return ""
+    looks = (row for row in ledger.rows(action=LOOK, subject=evidence.experiment) if row.seq < registration.seq)
+    early = next((row for row in looks if row.payload["link"] == str(evidence.link)), None)
+    return f"its effects were looked at before the link was registered (row {early.seq})" if early else ""
 
 
 def _key(row: Row) -> tuple[str, str]:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from cpi_experiments.display import Row
 
 
+#: Columns of a verdict's frame that do not fit a printed table.
+_NOT_SHOWN = ("reasons", "e_value", "general", "at_risk", "since")
+
+
 class VerdictWord(StrEnum):
     """The four words, everywhere the same."""
 
@@ -63,6 +67,10 @@ class Evidence(Displayed):
         Experiments of the same link that share customers with this one.
     blocked, exploratory : str
         Why the evidence is blocked, or only exploratory; empty if it counts.
+    holdout : bool
+        Whether it comes from a maintained holdout: it keeps a verdict fresh and is no planned look.
+    projected : str
+        Day on which the KPI will be known (ISO), if its effect is projected from surrogates; empty if it is measured.
     recorded_at, who, data_digest : str
     seq : int
         Row of the ledger.
@@ -85,6 +93,8 @@ class Evidence(Displayed):
     overlaps: tuple[str, ...] = ()
     blocked: str = ""
     exploratory: str = ""
+    holdout: bool = False
+    projected: str = ""
     recorded_at: str = ""
     who: str = ""
     data_digest: str = ""
@@ -135,7 +145,9 @@ class Verdict(Displayed):
     effect, effect_shrunken, ci_low, ci_high : float
         KPI units per increment: raw, shrunken toward zero, and the ends of the 95% set (infinite ends allowed).
     p_value : float
-        Running p-value against "no effect or the wrong sign".
+        Running p-value against "no effect or the wrong sign" over all declared looks.
+    e_value : float
+        Sequential evidence against it: had there been no effect, it would ever reach this in one of so many sequences.
     breakdown : float
         Largest share of the KPI lift that may bypass the CPI before the sign is in doubt.
     reasons : tuple of str
@@ -146,6 +158,14 @@ class Verdict(Displayed):
         Smallest effect worth acting on.
     expected_sign : int
         Predicted sign of the effect.
+    general : bool
+        Whether twenty or more trials speak for levers in general, not only for those tried.
+    at_risk : bool
+        Whether a confirmed link is not seen any more in the last four quarters alone.
+    since : str
+        Quarter from which it was published as it is now; empty if it is not.
+    history : tuple of str
+        Earlier verdicts, one a quarter: ``2026Q3 inconclusive, B``.
     """
 
     link: Link
@@ -163,11 +183,17 @@ class Verdict(Displayed):
     levers: tuple[str, ...] = ()
     sesoi: float = math.nan
     expected_sign: int = 1
+    e_value: float = 1.0
+    general: bool = False
+    at_risk: bool = False
+    since: str = ""
+    history: tuple[str, ...] = ()
 
     @property
     def headline(self) -> str:
-        """The word with its cause: ``refuted (no material effect)``."""
-        return f"{self.verdict.value} ({self.cause})" if self.cause else self.verdict.value
+        """The word with its cause: ``refuted (no material effect)``, ``confirmed (at risk)``."""
+        cause = self.cause or ("at risk" if self.at_risk else "")
+        return f"{self.verdict.value} ({cause})" if cause else self.verdict.value
 
     def _title(self) -> str:
         digits = decimals(self.ci_low, self.ci_high)
@@ -176,7 +202,8 @@ class Verdict(Displayed):
             span = interval(self.ci_low, self.ci_high, digits, sign=True)
             size = f" {number(self.effect, digits, sign=True)} per increment ({span})."
         grade = f", grade {self.grade}" if self.grade else ""
-        return f"{self.link}: {self.headline}{grade}.{size} {' '.join(self.reasons)}".strip()
+        before = f" Before: {'; '.join(self.history)}." if self.history else ""
+        return f"{self.link}: {self.headline}{grade}.{size} {' '.join(self.reasons)}{before}".strip()
 
     def _rows(self) -> list[Row]:
         return [
@@ -190,9 +217,13 @@ class Verdict(Displayed):
                 "ci_low": self.ci_low,
                 "ci_high": self.ci_high,
                 "p_value": self.p_value,
+                "e_value": self.e_value,
+                "general": self.general,
+                "at_risk": self.at_risk,
+                "since": self.since,
                 "reasons": " ".join(self.reasons),
             }
         ]
 
     def _shown(self) -> list[Row]:
-        return [{key: value for key, value in row.items() if key != "reasons"} for row in Displayed._shown(self)]  # noqa: SLF001 - the mixin itself; slots rule out super()
+        return [{key: value for key, value in row.items() if key not in _NOT_SHOWN} for row in Displayed._shown(self)]  # noqa: SLF001 - the mixin itself; slots rule out super()

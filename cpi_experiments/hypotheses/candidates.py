@@ -107,6 +107,7 @@ def hypothesis_of(catalog: Catalog, link: Link) -> Hypothesis:
         lag_days=claim.lag_days,
         population=claim.population,
         adjustment=claim.adjust_for,
+        looks=catalog.looks(link),
     )
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from cpi_experiments.display import Displayed, plain
 from cpi_experiments.errors import DesignError
 from cpi_experiments.estimate import Link, digest_of
+from cpi_experiments.stats.judging.look_plan import look_plan
 
 #: The decision rule of this version; it is part of what a registration freezes.
-DECISION_RULE = "direction, harm and equivalence families; closed step-e; one planned look per experiment"
+DECISION_RULE = "direction, harm and equivalence families; closed step-e on running p-values over the declared looks"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,15 +31,18 @@ class Hypothesis(Displayed):
         Who the claim is about, in words.
     adjustment : tuple of str
         Columns held constant in past data and used for precision in experiments.
-    decision_rule, looks : str
-        Rule and look plan that the verdict will follow.
+    decision_rule : str
+        Rule that the verdict will follow.
+    looks : str
+        Looks declared beforehand: ``retest`` (one planned look that may be repeated), ``single``, ``planned 4``,
+        ``capped 0.002`` or ``open 0.002`` (standard errors of the effect, in KPI units per increment).
     registered_at, digest : str
         UTC time and hash of the registration; empty before it.
 
     Raises
     ------
     DesignError
-        If the sign is not +1 or -1 or the size is not above zero and finite.
+        If the sign is not +1 or -1, the size is not above zero and finite, or the looks are not known.
     """
 
     link: Link
@@ -48,7 +52,7 @@ class Hypothesis(Displayed):
     population: str = "all customers"
     adjustment: tuple[str, ...] = ()
     decision_rule: str = DECISION_RULE
-    looks: str = "single"
+    looks: str = "retest"
     registered_at: str = ""
     digest: str = ""
 
@@ -60,6 +64,7 @@ class Hypothesis(Displayed):
                 f"sesoi of {self.link} is {self.sesoi}",
                 advice="It is a size, above zero and finite, in KPI units per increment.",
             )
+        look_plan(self.looks)
 
     @property
     def registered(self) -> bool:
@@ -74,4 +79,4 @@ class Hypothesis(Displayed):
     def _title(self) -> str:
         sign = "+" if self.expected_sign > 0 else "-"
         when = f"registered {self.registered_at[:19]}Z, {self.digest[:8]}" if self.registered else "not registered"
-        return f"{self.link}: expect {sign}, at least {self.sesoi:g} per increment\n{when}"
+        return f"{self.link}: expect {sign}, at least {self.sesoi:g} per increment; looks: {self.looks}\n{when}"

@@ -9,6 +9,7 @@ from cpi_experiments.display import number, p_text, percent
 from cpi_experiments.estimate import Status
 from cpi_experiments.report.amounts import Scale, tidy
 from cpi_experiments.report.sections import EstimateRow, LinkPage
+from cpi_experiments.stats.judging.look_plan import look_plan
 from cpi_experiments.wording import review as wording
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def _registered_facts(one: Judged, claim: Hypothesis | None, mine: Sequence[Evid
             ("Customers", tidy(claim.population)),
             ("Held constant", tidy(", ".join(claim.adjustment))),
             ("Decision rule", tidy(claim.decision_rule)),
+            ("Looks", look_plan(claim.looks).sentence),
         ]
     return facts
 
@@ -84,10 +86,19 @@ def _number_facts(one: Judged) -> list[Fact]:
         ("Effect per step", f"{one.scale.effect(effect, one.digits)} ({one.scale.span(low, high, one.digits)})"),
         ("Forecast for planning", one.scale.effect(shrunken, one.digits) if math.isfinite(shrunken) else ""),
         ("Running p-value", p_text(verdict.p_value)),
+        ("Evidence value", _evidence_value(verdict.e_value)),
+        ("Verdict holds since", verdict.since),
+        ("Before", "; ".join(verdict.history)),
         ("May bypass the CPI", percent(verdict.breakdown) if math.isfinite(verdict.breakdown) else ""),
         ("Experiments", tidy(", ".join(verdict.experiments))),
         ("Levers", tidy(", ".join(verdict.levers))),
     ]
+
+
+def _evidence_value(e: float) -> str:
+    if e <= 1:
+        return ""
+    return "over 1,000,000" if e > 1e6 else number(e, 0 if e >= 100 else 1)
 
 
 def estimate_row(item: Evidence, scale: Scale) -> EstimateRow:

@@ -219,7 +219,7 @@ def build_review(  # noqa: PLR0913 - a door: everything a quarter consists of, k
         checks=checks,
         dropped_line=wording.dropped_line(rows=sum(row.rows for row in dropped), sources=len(dropped)),
         dropped=dropped,
-        alarms=tuple(_alarm(alarm) for alarm in alarms),
+        alarms=(*_ageing_alarms(judged, names), *(_alarm(alarm) for alarm in alarms)),
         pages=tuple(
             link_page(one, place, catalog=catalog, evidence=evidence, hypotheses=hypotheses)
             for place, one in enumerate(judged, start=1)
@@ -251,6 +251,12 @@ def _source_line(quarter: str, as_of: str, head: str, rows: int) -> str:
 def _checks_line(checks: Sequence[CheckRow]) -> str:
     states = [check.state for check in checks]
     return wording.checks_line(total=len(states), watch=states.count("Watch"), blocked=states.count("Blocked"))
+
+
+def _ageing_alarms(judged: Sequence[Judged], names: dict[Link, str]) -> tuple[str, ...]:
+    verdicts = [one.verdict for one in judged]
+    aged = [v for v in verdicts if v.at_risk or v.cause == "faded"]
+    return tuple(wording.ageing_alarm(link=names[v.link], faded=v.cause == "faded") for v in aged)
 
 
 def _alarm(text: str) -> str:

@@ -33,6 +33,8 @@ GLOSSARY = (
     ("Too small to matter", "Effects below the size that was fixed beforehand as worth acting on."),
     ("Range", "The 95% confidence set: values that the data do not contradict."),
     ("Sample ratio", "Whether the arms of an experiment hold as many customers as planned."),
+    ("At risk", "Confirmed, but the experiments of the last four quarters alone do not show it any more: test again."),
+    ("Provisional", "The KPI is not known yet and was projected from early outcomes; no verdict until it is."),
     ("Assignable", "A team has a lever that moves the CPI, and the link of the CPI is confirmed."),
 )  # fmt: skip
 
@@ -48,8 +50,10 @@ METHOD = (
     ),
     "Past data describe customers as they chose to be. They are shown beside the experiments and never confirm a link.",
     (
-        "A link is confirmed or refuted only by experiments, with the share of wrong calls held down over all links of "
-        "the quarter together. Verdicts are computed again each time and may change."
+        "A link is confirmed or refuted only by experiments, after looks that were declared beforehand. Of the links "
+        "called confirmed at most the agreed share (10% unless said otherwise) is expected to be wrong, however often "
+        "we looked; links that were never tested count as well. Verdicts are computed again each time: they end when "
+        "the evidence is too old, or when fresh experiments do not show the effect any more."
     ),
     "A range that holds zero is no refutation. Refuted means: too small to matter, or harmful.",
 )
@@ -130,10 +134,10 @@ def refuted_why(*, harmful: bool, sesoi: str, cpi: str, kpi: str) -> str:
     >>> refuted_why(harmful=False, sesoi="0.1 points", cpi="Payment Flexibility", kpi="Acquisition")
     'Any effect is smaller than 0.1 points, which we said beforehand would not be worth acting on.'
     >>> refuted_why(harmful=True, sesoi="0.1 points", cpi="Payment Flexibility", kpi="Acquisition")
-    'Better Payment Flexibility went with worse Acquisition. Check the guardrails before acting.'
+    'Better Payment Flexibility made Acquisition worse. Check the guardrails before acting.'
     """
     if harmful:
-        return f"Better {cpi} went with worse {kpi}. Check the guardrails before acting."
+        return f"Better {cpi} made {kpi} worse. Check the guardrails before acting."
     return f"Any effect is smaller than {sesoi}, which we said beforehand would not be worth acting on."
 
 
@@ -148,7 +152,13 @@ _OPEN = {
     "lever moved the CPI the wrong way": "the lever made {cpi} worse; look at the lever first",
     "no evidence": "there is no experiment and no past data so far",
     "exploratory": "nothing was registered before the data were looked at; test it in a registered experiment",
+    "no trial counts": "no experiment counts for this quarter yet",
     "evidence expired": "the last experiment is too old to speak for this quarter; test again",
+    "size unknown": "the levers moved {cpi} too little to say how much it does to {kpi}",
+    "faded": "it held when it was confirmed, but later experiments show less than half of it",
+    "direct path": "the levers seem to move {kpi} in another way than through {cpi}",
+    "provisional": "{kpi} is not known yet; what early outcomes suggest ({span}) is no proof",
+    "waiting for a slot": "the portfolio of this horizon is full; it is judged from the next one on",
 }
 
 
@@ -168,6 +178,19 @@ def open_why(*, blocked: bool, reason: str, cause: str, cpi: str, kpi: str, span
         return f"{head}: {_OPEN[cause].format(cpi=cpi, kpi=kpi, span=span)}."
     said = readable(reason) or readable(cause) or "the reasons stand in the appendix"
     return f"{head}: {said.removeprefix(f'{head}: ').rstrip('.')}."
+
+
+def ageing_alarm(*, link: str, faded: bool) -> str:
+    """Say that a confirmed link does not look alive any more.
+
+    Examples
+    --------
+    >>> ageing_alarm(link="Fast Quote → Win rate", faded=False)
+    'Fast Quote → Win rate is at risk: the last four quarters alone do not show it any more. Test it again.'
+    """
+    if faded:
+        return f"{link} was confirmed, but later experiments show less than half of it: it is open again."
+    return f"{link} is at risk: the last four quarters alone do not show it any more. Test it again."
 
 
 def past_only_why(*, cpi: str, kpi: str, better: bool) -> str:

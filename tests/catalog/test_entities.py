@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from cpi_experiments.catalog.entities import ClaimedLink, Sign
+from cpi_experiments.catalog.claimed_link import ClaimedLink, Sign
 from cpi_experiments.catalog.load import load_catalog
 from cpi_experiments.catalog.starter_project import STARTER
 from cpi_experiments.errors import CatalogError
@@ -52,3 +52,18 @@ def test_entities_load_no_heavy_library():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("looks", "read"),
+    [
+        ("retest", "retest"),
+        ("planned 4", "planned 4"),
+        ("capped 0.2 pp", "capped 0.002"),
+        ("open 1 fraction", "open 1"),
+        (" single ", "single"),
+    ],
+)
+def test_looks_are_read_in_the_unit_of_the_kpi(looks, read):
+    claim = ClaimedLink(cpi="a", kpi="b", because="", expect=Sign.POSITIVE, sesoi="1 pp", looks=looks)
+    assert claim.looks_in("fraction") == read

@@ -52,6 +52,8 @@ def test_settings_and_paths_are_relative_to_the_folder(folder, tmp_path, monkeyp
         ("fdr: 0.05", "fdr: 1", 5, ["Did you mean 0.01?"]),  # G07
         ("fdr: 0.05", "fdr: 0", 5, ["Did you mean 0.1?"]),  # G07
         ("fdr: 0.05", "fdr: -1", 5, ["not between 0 and 1"]),  # G07
+        ("fdr: 0.05", "fdr: 0.05\nslots: 0", 6, ["`slots: 0` is not a number of places"]),
+        ("fdr: 0.05", "fdr: 0.05\nlate_links: often", 6, ["`late_links: often` is not known", "planned or reactive"]),
         ("fdr: 0.05", "fdr: five", 5, ["the text 'five'; a number is needed"]),  # G07
         ("fdr:", "fdrr:", 5, ["unknown key `fdrr`", "Did you mean 'fdr'?"]),
         ("name: shop", "root: /", 1, ["unknown key `root`"]),

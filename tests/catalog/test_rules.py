@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from cpi_experiments.catalog.entities import Cadence, ClaimedLink, Discovery, DiscoveryMethod, Role, Sign, Target
+from cpi_experiments.catalog.claimed_link import ClaimedLink, Sign
+from cpi_experiments.catalog.entities import Cadence, Discovery, DiscoveryMethod, Role, Target
 from cpi_experiments.catalog.load import load_catalog
 from cpi_experiments.catalog.rules import lint
 from cpi_experiments.estimate import Link

@@ -4,20 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from cpi_experiments.catalog.entities import (
-    CPI,
-    KPI,
-    Aggregate,
-    Benefit,
-    Catalog,
-    ClaimedLink,
-    Function,
-    Lever,
-    Measure,
-    Role,
-    Sign,
-    Team,
-)
+from cpi_experiments.catalog.claimed_link import ClaimedLink, Sign
+from cpi_experiments.catalog.entities import CPI, KPI, Aggregate, Benefit, Catalog, Function, Lever, Measure, Role, Team
 from cpi_experiments.errors import CatalogError
 from cpi_experiments.estimate import Link
 from cpi_experiments.hypotheses.candidates import candidates, hypothesis_of

@@ -37,7 +37,7 @@ def test_a_sign_or_size_that_cannot_be_is_refused(change, found):
     "change",
     [
         {"link": Link(cpi_id="quote_hours", kpi_id="revenue")}, {"expected_sign": -1}, {"sesoi": 0.0040001}, {"lag_days": (0, 29)},
-        {"population": "new customers"}, {"adjustment": ("region",)}, {"decision_rule": "p < .05"}, {"looks": "weekly"},
+        {"population": "new customers"}, {"adjustment": ("region",)}, {"decision_rule": "p < .05"}, {"looks": "planned 4"},
     ],
     ids=str,
 )  # fmt: skip
@@ -64,7 +64,9 @@ def test_digest_survives_being_written_and_read(sesoi, low, adjustment):
 
 
 def test_it_says_whether_it_is_registered():
-    assert str(CLAIM) == "quote_hours -> win_rate: expect +, at least 0.004 per increment\nnot registered"
+    assert (
+        str(CLAIM) == "quote_hours -> win_rate: expect +, at least 0.004 per increment; looks: retest\nnot registered"
+    )
     done = replace(CLAIM, expected_sign=-1, registered_at="2026-10-01T00:00:00Z", digest="0123456789")
     assert "expect -" in str(done)
     assert "registered 2026-10-01T00:00:00Z, 01234567" in str(done)

@@ -9,17 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cpi_experiments.catalog.entities import (
-    CPI,
-    KPI,
-    Aggregate,
-    Benefit,
-    Catalog,
-    ClaimedLink,
-    Function,
-    Measure,
-    Sign,
-)
+from cpi_experiments.catalog.claimed_link import ClaimedLink, Sign
+from cpi_experiments.catalog.entities import CPI, KPI, Aggregate, Benefit, Catalog, Function, Measure
 from cpi_experiments.errors import DataError
 from cpi_experiments.measure.engine import Tables
 from cpi_experiments.measure.panel import Panel, build_panel

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from cpi_experiments.catalog.claimed_link import ClaimedLink, Sign
 from cpi_experiments.catalog.entities import (
     CPI,
     KPI,
@@ -14,11 +15,9 @@ from cpi_experiments.catalog.entities import (
     Benefit,
     Cadence,
     Catalog,
-    ClaimedLink,
     Function,
     Measure,
     Role,
-    Sign,
     Target,
 )
 from cpi_experiments.errors import CatalogError, DataError, EstimationError

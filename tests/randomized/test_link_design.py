@@ -1,5 +1,6 @@
 """Planning an experiment: sizes that reach their power, and what cannot be planned."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -12,11 +13,12 @@ from cpi_experiments.hypotheses.hypothesis import Hypothesis
 from cpi_experiments.randomized.experiment import Experiment
 from cpi_experiments.randomized.planning.link_design import LinkDesign, design_link
 from cpi_experiments.stats.instruments.fieller import fieller_set
+from cpi_experiments.stats.judging.exaggeration import exaggeration
 from cpi_experiments.stats.judging.portfolio import alone_threshold
 from cpi_experiments.stats.planning.judging_power import confirm_power, refute_power
 from cpi_experiments.stats.planning.power import power
 
-CLAIM = Hypothesis(link=Link.parse("quote_hours -> win_rate"), expected_sign=1, sesoi=0.004)
+CLAIM = Hypothesis(link=Link.parse("quote_hours -> win_rate"), expected_sign=1, sesoi=0.004, looks="single")
 NOISY = {"cpi_sd": 40.0, "correlation": 0.5}
 SHOPS = {"cpi_sd": 6.0, "correlation": 0.2, "cluster_size": 50.0, "icc": 0.05, "cluster_cv": 0.5}
 
@@ -240,3 +242,32 @@ def test_what_is_no_experiment_is_refused(changes: dict, found: str) -> None:
     assert experiment.links == (Link.parse("a -> b"),)
     with pytest.raises(DesignError, match=found):
         Experiment(**{**values, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "experiments"), [({}, 1), (NOISY, 1), (SHOPS, 1), ({**NOISY, "experiments": 3}, 3)]
+)
+def test_a_plan_says_how_much_a_significant_estimate_would_exaggerate(
+    changes: dict[str, float], experiments: int
+) -> None:
+    found = plan(**changes)
+    units = found.n_confirm / found.cluster_size
+    error = math.sqrt(found.trial.covariance(units)[2] / experiments) / 3
+    expected = exaggeration(0.004, error)
+    assert found.exaggeration(found.n_confirm).type_m == pytest.approx(expected.type_m)
+    assert found.exaggeration(found.n_confirm).type_s == pytest.approx(expected.type_s)
+    last = " ".join(str(found).split("\n\n")[0].split())
+    wrong = "less than 0.1%" if expected.type_s < 0.001 else f"{100 * expected.type_s:.1f}%"
+    assert last.endswith(
+        "Were the true effect just the SESOI, a significant estimate of this design would exaggerate it "
+        f"{expected.type_m:.1f} times and have the wrong sign in {wrong}."
+    )
+
+
+def test_fewer_customers_exaggerate_more_and_a_larger_effect_less() -> None:
+    found = plan(**NOISY)
+    figures = [found.exaggeration(n) for n in (500, 2_000, 8_000, 10**7)]
+    assert all(a.type_m > b.type_m and a.type_s >= b.type_s for a, b in itertools.pairwise(figures))
+    assert figures[0].type_s > 0.001
+    assert figures[-1].type_m == pytest.approx(1, abs=1e-3)
+    assert found.exaggeration(2_000, effect=0.02).type_m < found.exaggeration(2_000).type_m

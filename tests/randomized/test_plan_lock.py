@@ -16,7 +16,7 @@ from cpi_experiments.randomized.experiment import Experiment
 from cpi_experiments.randomized.planning.analysis_plan import AnalysisPlan, changes, plan_of
 from cpi_experiments.randomized.planning.plan_lock import follows_lock, lock_plan, locked_plans
 from cpi_experiments.randomized.plans import read_plans
-from cpi_experiments.study import Study
+from cpi_experiments.study.study import Study
 
 TRIAL = "auto_quote_2026q2"
 JUNE = date(2026, 6, 30)

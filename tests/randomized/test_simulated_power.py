@@ -19,7 +19,7 @@ from cpi_experiments.stats.resampling.resampled_trials import effects_of
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 N = 4_000
-CLAIM = Hypothesis(link=Link.parse("hours -> won"), expected_sign=1, sesoi=0.02)
+CLAIM = Hypothesis(link=Link.parse("hours -> won"), expected_sign=1, sesoi=0.02, looks="single")
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +236,7 @@ def test_on_the_cookie_cats_history_the_formula_can_be_trusted_for_retention_and
 
 
 def test_the_table_of_a_judged_link_fits_a_terminal_and_the_frame_has_the_rest(past):
-    claim = Hypothesis(link=Link.parse("hours -> won"), expected_sign=1, sesoi=0.004)
+    claim = Hypothesis(link=Link.parse("hours -> won"), expected_sign=1, sesoi=0.004, looks="single")
     roles = {"cpi": "hours", "kpi": "won", "increment": -1, "planned_move": 10, "effect": 0.006, "reps": 200}
     judged = simulate_power(past, n=[1_000, 5_000], hypothesis=claim, **roles)
     assert max(map(len, str(judged).splitlines())) <= 80

@@ -84,6 +84,7 @@ def test_planner_and_judge_have_the_same_limits():
     assert simulated_judging.INERT_SHARE == case_module.INERT_SHARE
     assert simulated_judging.HETEROGENEOUS_P == decision.HETEROGENEOUS_P
     assert simulated_judging.MATERIAL_E == decision.MATERIAL_E
+    assert simulated_judging.APART_P == decision.APART_P
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_planner_and_judge_have_the_same_limits():
     ],
 )
 def test_a_planned_power_of_80_percent_is_what_the_judge_reaches(changes):
-    claim = Hypothesis(link=Link.parse("a -> b"), expected_sign=1, sesoi=0.004)
+    claim = Hypothesis(link=Link.parse("a -> b"), expected_sign=1, sesoi=0.004, looks="single")
     plan = design_link(claim, "lever", **{"kpi_sd": 0.4, "planned_move": 3.0, **changes})
     rng = np.random.default_rng(11)
     for n, effect, word in ((plan.n_confirm, 0.006, "confirmed"), (plan.n_refute, 0.0, "immaterial")):
@@ -110,7 +111,7 @@ def test_a_planned_power_of_80_percent_is_what_the_judge_reaches(changes):
 
 
 def test_a_plan_that_takes_a_noisy_move_as_known_falls_short():
-    claim = Hypothesis(link=Link.parse("a -> b"), expected_sign=1, sesoi=0.004)
+    claim = Hypothesis(link=Link.parse("a -> b"), expected_sign=1, sesoi=0.004, looks="single")
     plan = design_link(claim, "lever", kpi_sd=0.4, planned_move=3.0, cpi_sd=60.0, correlation=-0.6)
     draws = fresh(plan, plan.n_confirm_formula, effect=0.006, rng=np.random.default_rng(12), reps=400)
     words = judged(draws, sesoi=0.004, move=3.0, slots=12)
@@ -122,7 +123,7 @@ def test_a_plan_from_a_history_is_confirmed_on_that_history_as_often_as_planned(
     rng = np.random.default_rng(21)
     hours = 8 + rng.gamma(4.0, 1.0, 20_000)
     spend = 60 - sign * 2.0 * hours + rng.lognormal(2.0, 0.7, 20_000)  # faster is better (worse) for spend
-    claim = Hypothesis(link=Link.parse("hours -> spend"), expected_sign=sign, sesoi=1.0)
+    claim = Hypothesis(link=Link.parse("hours -> spend"), expected_sign=sign, sesoi=1.0, looks="single")
     plan = design_link(
         claim, "lever", kpi_sd=spend.std(), cpi_sd=hours.std(), planned_move=1.0,
         correlation=float(np.corrcoef(-hours, spend)[0, 1]),
@@ -154,7 +155,7 @@ def fresh(plan, n, *, effect, rng, reps):
 
 
 def test_the_planners_own_draws_get_the_same_verdicts_from_the_judge():
-    claim = Hypothesis(link=Link.parse("a -> b"), expected_sign=1, sesoi=0.004)
+    claim = Hypothesis(link=Link.parse("a -> b"), expected_sign=1, sesoi=0.004, looks="single")
     plan = design_link(
         claim, "lever", kpi_sd=0.05, planned_move=3.0, cpi_sd=6.0, correlation=0.3, cluster_size=20, icc=0.1
     )

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from scipy import optimize, special, stats
 
+from cpi_experiments.calibration.method_sequential import looks_of, outside
 from cpi_experiments.randomized.monitoring.looks import information
 from cpi_experiments.randomized.monitoring.monitor import monitor
 from cpi_experiments.stats.instruments.fieller import fieller_set
@@ -40,39 +41,9 @@ def at_most(found: Array, rate: float) -> bool:
     return bool(np.mean(found) <= band(rate, len(found))[1])
 
 
-# -- kernels: looks in the second axis -------------------------------------------------------------------------------
+# -- what is drawn; looks and alarms are those of the calibration ----------------------------------------------------
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], Array]
-
-
-def looks_of(
-    rng: np.random.Generator, draw: Draw, *, ends: Array, trials: int, arms: tuple[float, float] = (1.0, 1.0),
-    lift: float = 0.0,
-) -> tuple[Array, Array, Array]:  # fmt: skip
-    """Effect, variance and Welch df of every trial at every look, each of shape (trials, looks); ends per arm."""
-    sums, squares, n = [], [], []
-    for j, size in enumerate(arms):
-        mine = np.round(ends * size).astype(int)
-        parts = np.diff(mine, prepend=0)
-        s, q = np.empty((trials, len(ends))), np.empty((trials, len(ends)))
-        for k, part in enumerate(parts):
-            y = draw(rng, (trials, int(part))) + lift * j
-            s[:, k], q[:, k] = y.sum(axis=1), (y * y).sum(axis=1)
-        sums.append(s.cumsum(axis=1))
-        squares.append(q.cumsum(axis=1))
-        n.append(mine)
-    v = [np.maximum(q - s * s / m, 0) / (m - 1) / m for s, q, m in zip(sums, squares, n, strict=True)]
-    variance = v[0] + v[1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        df = variance**2 / (v[0] ** 2 / (n[0] - 1) + v[1] ** 2 / (n[1] - 1))
-    return sums[1] / n[1] - sums[0] / n[0], variance, df
-
-
-def outside(effect: Array, variance: Array, df: Array, bound: Array, *, from_look: int = 0) -> Array:
-    """Whether a trial is ever outside its bounds."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        far = np.abs(effect) / np.sqrt(variance) > student_bound(np.broadcast_to(bound, effect.shape), df)
-    return np.asarray((far & (variance > 0))[:, from_look:].any(axis=1))
 
 
 def normal(rng: np.random.Generator, size: tuple[int, int]) -> Array:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 
 from cpi_experiments.accountability.charter import Accountability, Charter, Standing
+from cpi_experiments.catalog.claimed_link import ClaimedLink, Sign
 from cpi_experiments.catalog.entities import (
     CPI,
     KPI,
     Benefit,
     Catalog,
-    ClaimedLink,
     Discovery,
     DiscoveryMethod,
     Function,
     Lever,
     Measure,
-    Sign,
     Team,
     Worth,
 )

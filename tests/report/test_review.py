@@ -126,7 +126,7 @@ def test_summary_says_what_to_assign_stop_and_decide(review):
         )
     ]
     assert topics["STOP"][0].startswith("Payment Flexibility → Win rate: Any effect is smaller than 0.1 points")
-    assert "Better Payment Flexibility went with worse Churn" in topics["STOP"][2]
+    assert "Better Payment Flexibility made Churn worse" in topics["STOP"][2]
     assert [text.split()[0] for text in topics["DECIDE"]] == ["Name", "Fund", "Keep"]
 
 

@@ -7,7 +7,6 @@ import pytest
 from scipy import integrate, stats
 
 from cpi_experiments.errors import DesignError
-from cpi_experiments.stats.judging.link_score import mixture_e_value
 from cpi_experiments.stats.sequential.anytime import (
     always_valid_p,
     boundary,
@@ -16,6 +15,12 @@ from cpi_experiments.stats.sequential.anytime import (
     mixture_rate,
     student_bound,
 )
+from cpi_experiments.stats.sequential.link_process import as_e_values, log_mixture
+
+
+def mixture(score, information, *, scale):
+    """One e-value of the mixture as a plain number."""
+    return float(as_e_values(log_mixture(score, information, scale=scale)))
 
 
 def test_e_value_is_the_likelihood_ratio_averaged_over_a_normal():
@@ -31,7 +36,7 @@ def test_e_value_is_the_likelihood_ratio_averaged_over_a_normal():
 def test_one_sided_e_value_is_that_of_the_portfolio(sign):
     z, time = 1.7, 0.8
     r = mixture_rate(0.05, two_sided=False) * time
-    other = mixture_e_value(z, 1.0, scale=math.sqrt(r))
+    other = mixture(z, 1.0, scale=math.sqrt(r))
     found = log_e_value(sign * z, time, alternative="greater" if sign > 0 else "less")
     assert math.exp(found) == pytest.approx(other, rel=1e-12)
 

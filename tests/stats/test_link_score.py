@@ -11,9 +11,16 @@ from scipy import integrate, linalg, special, stats
 from cpi_experiments.stats.combining.effects import Effects
 from cpi_experiments.stats.combining.link_point import link_point
 from cpi_experiments.stats.instruments.fieller import fieller_set, hull
-from cpi_experiments.stats.judging.link_score import direction_score, mixture_e_value, planned_score, score_p_value
+from cpi_experiments.stats.judging.link_score import direction_score, planned_score, score_p_value
 from cpi_experiments.stats.judging.shrinkage import shrink
+from cpi_experiments.stats.sequential.link_process import as_e_values, log_mixture
 from cpi_experiments.stats.student import normal_scores
+
+
+def mixture(score, information, *, scale):
+    """One e-value of the mixture as a plain number."""
+    return float(as_e_values(log_mixture(score, information, scale=scale)))
+
 
 Z = 1.959963984540054
 
@@ -205,7 +212,7 @@ def test_mixture_e_value_is_the_integral_of_likelihood_ratios(information, z, sc
 
     peak = max(score / information, 0.0)
     expected = integrate.quad(integrand, 0, peak + 12 * scale, points=sorted({peak, scale}), limit=400)[0]
-    assert mixture_e_value(score, information, scale=scale) == pytest.approx(expected, rel=1e-6)
+    assert mixture(score, information, scale=scale) == pytest.approx(expected, rel=1e-6)
 
 
 @pytest.mark.parametrize("information", [0.5, 10.0, 50.0])
@@ -213,14 +220,14 @@ def test_mixture_e_value_is_the_integral_of_likelihood_ratios(information, z, sc
 def test_mixture_e_value_has_mean_at_most_one_without_an_effect(information, drift):
     root = math.sqrt(information)
     mean = integrate.quad(
-        lambda z: mixture_e_value(z * root + drift * information, information, scale=1.0) * stats.norm.pdf(z),
+        lambda z: mixture(z * root + drift * information, information, scale=1.0) * stats.norm.pdf(z),
         -12, 37, points=[0, 3, 6, 12], limit=500,
     )[0]  # fmt: skip
     assert mean == pytest.approx(1.0, abs=1e-4) if drift == 0 else mean < 1
 
 
 def test_mixture_e_value_never_overflows():
-    assert math.isfinite(mixture_e_value(1e6, 1e6, scale=1.0))
+    assert math.isfinite(mixture(1e6, 1e6, scale=1.0))
 
 
 @settings(max_examples=60)

@@ -8,7 +8,13 @@ import pytest
 from scipy import integrate, special
 
 from cpi_experiments.errors import EstimationError
-from cpi_experiments.stats.judging.portfolio import MIN_SLOTS, alone_threshold, levels_of, publish, slots_of
+from cpi_experiments.stats.judging.portfolio import (
+    MIN_SLOTS,
+    alone_threshold,
+    levels_of,
+    publish,
+    slots_of,
+)
 
 Q = 0.10
 
@@ -85,6 +91,117 @@ def test_nested_sets_stay_allowed_by_all_subsets():
     assert grown > 10
 
 
+def test_eight_hypotheses_are_published_as_all_255_subsets_allow():
+    rng = np.random.default_rng(8)
+    sizes = set()
+    for _ in range(3):
+        for p_values in p_vectors(rng, 8, 0.2, 8):
+            found = publish(p_values, q=0.2, slots=8)
+            assert found == by_definition(p_values, 0.2, 8)
+            sizes.add(len(found))
+    assert len(sizes) > 2
+
+
+def test_no_larger_allowed_set_holds_what_is_published():
+    """Among all sets, not only those of the smallest p-values; ties may be cut there, so they are left out."""
+    rng = np.random.default_rng(30)
+    grown = 0
+    for _ in range(60):
+        m = int(rng.integers(3, 6))
+        slots = m + int(rng.integers(0, 2))
+        grid = np.array(thresholds(0.25, slots))[: slots + 4]
+        before = rng.choice(grid, m) * rng.uniform(0.9, 1.0, m)
+        old = publish(before, q=0.25, slots=slots)
+        later = before * rng.choice([1.0, 0.6, 0.1], m)
+        new = publish(later, q=0.25, slots=slots, published=old)
+        for size in range(len(new) + 1, m + 1):
+            for other in itertools.combinations(range(m), size):
+                assert not (old <= set(other) and may_publish(set(other), later.tolist(), 0.25, slots))
+        grown += len(new) > len(old)
+    assert grown > 8
+
+
+def slow_publish(p_values, q, slots, published=frozenset()):
+    """Every number of smallest p-values, every pair (a, b): the designed algorithm."""
+    levels, beta = levels_of(slots)
+    p = np.concatenate([p_values, np.ones(slots - len(p_values))])
+    weight = np.array([1 / a - 1 / b for a, b in zip(levels, (*levels[1:], math.inf), strict=True)])
+    score = np.array([[weight @ (x <= q * np.array(beta) / size) for x in p] for size in range(1, slots + 1)])
+    rest = [i for i in np.lexsort((np.arange(len(p_values)), p_values)).tolist() if i not in published]
+    for n in range(len(rest), 0, -1):
+        if n < len(rest) and p[rest[n - 1]] == p[rest[n]]:
+            continue
+        chosen = [*published, *rest[:n]]
+        inside = sorted(chosen, key=lambda i: -p[i])
+        outside = sorted(set(range(slots)) - set(chosen), key=lambda i: -p[i])
+        if all(
+            score[a + b - 1, inside[:a] + outside[:b]].sum() >= a / len(chosen) - 1e-9
+            for a in range(1, len(inside) + 1)
+            for b in range(len(outside) + 1)
+        ):
+            return frozenset(chosen)
+    return frozenset(published)
+
+
+def test_fast_search_finds_what_trying_every_pair_finds_over_three_steps():
+    rng = np.random.default_rng(40)
+    sizes = set()
+    for _ in range(120):
+        slots = int(rng.integers(4, 26))
+        m = int(rng.integers(2, slots + 1))
+        q = float(rng.choice([0.05, 0.1, 0.3]))
+        p = np.asarray(list(p_vectors(rng, m, q, slots))[int(rng.integers(5))])
+        published = frozenset()
+        for _ in range(3):
+            found = publish(p, q=q, slots=slots, published=published)
+            assert found == slow_publish(p, q, slots, published)
+            published, p = found, p * rng.choice([1.0, 0.5, 0.1], m)
+            sizes.add(len(found))
+    assert len(sizes) > 12
+
+
+def test_plain_set_is_its_definition_and_part_of_the_closed_set():
+    rng = np.random.default_rng(50)
+    sizes = set()
+    for _ in range(150):
+        slots = int(rng.integers(4, 40))
+        m = int(rng.integers(1, slots + 1))
+        for p_values in p_vectors(rng, m, 0.2, slots):
+            found = publish(p_values, q=0.2, slots=slots, mode="plain")
+            reach = [1 / s if (s := step(p, slots, 0.2, slots)) else math.inf for p in p_values]
+            r = max((r for r in range(1, m + 1) if sum(k <= r for k in reach) >= r), default=0)
+            assert found == {i for i in range(m) if reach[i] <= r}
+            assert found <= publish(p_values, q=0.2, slots=slots)
+            sizes.add(len(found))
+    assert len(sizes) > 20
+
+
+@pytest.mark.parametrize("mode", ["closed", "plain"])
+def test_published_links_stay_without_new_evidence_and_a_risen_p_value_is_refused(mode):
+    p = [0.0005, 0.001, 0.004, 0.5]
+    old = publish(p, q=Q, slots=12, mode=mode)
+    assert len(old) >= 2
+    assert publish(p, q=Q, slots=12, published=old, mode=mode) == old
+    for risen, slots in (([0.0005, 0.2, 0.2, 0.5], 12), (p, 400)):
+        with pytest.raises(EstimationError, match="running p-values never rise"):
+            publish(risen, q=Q, slots=slots, published=old, mode=mode)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 1.0])
+def test_five_hundred_links_in_three_families_over_eight_quarters_take_seconds(share):
+    rng = np.random.default_rng(60)
+    drift = np.where(np.arange(500) < 500 * share, 3 / math.sqrt(8), 0.0)
+    scores = np.cumsum(rng.standard_normal((3, 500, 8)) + drift[:, None], axis=2) / np.sqrt(np.arange(1, 9))
+    p = np.minimum.accumulate(np.minimum(3 * special.ndtr(-scores), 1), axis=2)
+    sizes = []
+    for family in p:
+        published = frozenset()
+        for t in range(8):
+            published = publish(family[:, t], q=Q, slots=600, published=published)
+        sizes.append(len(published))
+    assert min(sizes) >= 80 * share
+
+
 @pytest.mark.parametrize(("slots", "z"), [(12, 2.77), (60, 3.26), (300, 3.69)])
 def test_a_link_alone_needs_the_stated_threshold(slots, z):
     assert -special.ndtri(alone_threshold(Q, slots)) == pytest.approx(z, abs=0.006)
@@ -128,8 +245,23 @@ def test_p_of_one_and_no_links_publish_nothing():
     ],
 )
 def test_what_is_no_p_value_rate_or_portfolio_is_refused(p_values, q, slots, found):
+    """E02."""
     with pytest.raises(EstimationError, match=found):
         publish(p_values, q=q, slots=slots)
+
+
+@pytest.mark.parametrize(
+    ("p_values", "options", "found"),
+    [
+        ([[0.1]], {}, "not one number per hypothesis"),
+        ([0.1], {"mode": "open"}, "mode 'open' is not known"),
+        ([0.1], {"published": [1]}, "there are 1 hypotheses"),
+        ([0.1], {"published": [-1]}, "there are 1 hypotheses"),
+    ],
+)
+def test_what_is_no_mode_or_index_is_refused(p_values, options, found):
+    with pytest.raises(EstimationError, match=found):
+        publish(p_values, q=Q, slots=4, **options)
 
 
 @pytest.mark.parametrize("slots", [4, 7, 12, 60, 300])

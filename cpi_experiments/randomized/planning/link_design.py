@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from cpi_experiments.errors import DesignError
 from cpi_experiments.randomized.planning.link_design_checks import check_design, infeasible
 from cpi_experiments.randomized.planning.link_sizes import MULTIPLE, LinkDesign, days_for
+from cpi_experiments.stats.judging.look_plan import look_plan
+from cpi_experiments.stats.judging.look_price import asked_at_the_end
 from cpi_experiments.stats.judging.portfolio import alone_threshold, slots_of
 from cpi_experiments.stats.planning.judging_power import std_error_to_confirm, std_error_to_refute
 from cpi_experiments.stats.planning.planned_judging import (
@@ -52,7 +54,7 @@ def design_link(  # noqa: PLR0913 - everything that a plan depends on, each name
     Parameters
     ----------
     hypothesis : Hypothesis
-        Gives the SESOI and the expected sign.
+        Gives the SESOI, the expected sign and the declared looks: power is that at the last planned look.
     lever : str
         Lever to be varied.
     kpi_sd : float
@@ -76,7 +78,7 @@ def design_link(  # noqa: PLR0913 - everything that a plan depends on, each name
     experiments : int
         Experiments that are judged together, each with its own lever, its own customers and the same planned move.
     links, fdr : int, float
-        Size and false discovery rate of the portfolio in which the link will be judged.
+        Places and false discovery rate of the portfolio in which the link will be judged.
     per_day, population : float, int, optional
         Customers who enter a day, and who exist at all.
     window_days : float
@@ -101,7 +103,7 @@ def design_link(  # noqa: PLR0913 - everything that a plan depends on, each name
     --------
     >>> from cpi_experiments.estimate import Link
     >>> from cpi_experiments.hypotheses.hypothesis import Hypothesis
-    >>> claim = Hypothesis(link=Link.parse("quote_hours -> win_rate"), expected_sign=1, sesoi=0.004)
+    >>> claim = Hypothesis(link=Link.parse("quote_hours -> win_rate"), expected_sign=1, sesoi=0.004, looks="single")
     >>> plan = design_link(claim, "auto_quote", kpi_sd=0.4, cpi_sd=6.0, correlation=0.1, planned_move=3.0)
     >>> plan.n_lift, round(plan.n_confirm, -2), plan.n_confirm_formula
     (15506, 27300, 27497)
@@ -114,6 +116,7 @@ def design_link(  # noqa: PLR0913 - everything that a plan depends on, each name
         links=links, fdr=fdr, per_day=per_day, window_days=window_days, population=population,
     )  # fmt: skip
     sesoi = hypothesis.sesoi
+    threshold = asked_at_the_end(alone_threshold(fdr, slots_of(links)), look_plan(hypothesis.looks))
     inflation = math.sqrt((1 + ((1 + cluster_cv**2) * cluster_size - 1) * icc) / cluster_size)
     trial = PlannedTrial(
         sd_cpi=(cpi_sd or 0.0) * inflation,
@@ -122,7 +125,7 @@ def design_link(  # noqa: PLR0913 - everything that a plan depends on, each name
         ratio=ratio,
         experiments=experiments,
         clustered=cluster_size > 1,
-        rule=JudgingRule(sesoi=sesoi, threshold=alone_threshold(fdr, slots_of(links)), move=planned_move),
+        rule=JudgingRule(sesoi=sesoi, threshold=threshold, move=planned_move),
     )
     units = _sizes(trial, power)
     n = {goal: math.ceil(count * cluster_size) for goal, count in units.items()}

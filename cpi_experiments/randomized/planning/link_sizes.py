@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cpi_experiments.display import Displayed, Row
+from cpi_experiments.display import Displayed, Row, percent
 from cpi_experiments.errors import DesignError
 from cpi_experiments.stats.instruments.fieller import hull
+from cpi_experiments.stats.judging.exaggeration import Exaggeration, exaggeration
 from cpi_experiments.stats.planning.planned_judging import PlannedTrial, expected_set, smallest_effect, verdict_power
 
 if TYPE_CHECKING:
@@ -114,6 +115,20 @@ class LinkDesign(Displayed):
         """Compute the expected first-stage F of an experiment with n customers."""
         return self.trial.expected_f(self._units(n))
 
+    def exaggeration(self, n: float, *, effect: float | None = None) -> Exaggeration:
+        """Type M and type S error of the two-sided 5 % test of the KPI lift, all experiments together.
+
+        Parameters
+        ----------
+        n : float
+            Customers in both arms of each experiment.
+        effect : float, optional
+            True effect, KPI units per increment; one SESOI by default.
+        """
+        true = self.sesoi if effect is None else effect
+        variance = self.trial.covariance(self._units(n))[2] / self.trial.experiments
+        return exaggeration(true * self.planned_move, math.sqrt(variance))
+
     def days(self, n: float) -> float:
         """Days until n customers per experiment have entered and their KPI is known."""
         return days_for(n * self.trial.experiments, per_day=self.per_day, window_days=self.window_days)
@@ -188,7 +203,16 @@ class LinkDesign(Displayed):
             f"{self.link} by {self.lever}: {self.n_confirm:,} customers to confirm, {self.n_refute:,} to refute"
             f"{each}{days}, if the lever moves the CPI by {steps}."
         )
-        return "\n".join((head, *self.notes))
+        return "\n".join((head, *self.notes, self._curse()))
+
+    def _curse(self) -> str:
+        """Say what a significant estimate of the plan would make of a true effect of one SESOI."""
+        found = self.exaggeration(self.n_confirm)
+        wrong = percent(found.type_s, 1) if found.type_s >= 0.001 else "less than 0.1%"
+        return (
+            "Were the true effect just the SESOI, a significant estimate of this design would exaggerate it "
+            f"{found.type_m:.1f} times and have the wrong sign in {wrong}."
+        )
 
     def _rows(self) -> list[Row]:
         effect = MULTIPLE * self.sesoi

@@ -16,6 +16,8 @@ from cpi_experiments.randomized.planning.given import real
 from cpi_experiments.randomized.planning.history_rows import HistoryRows, read_history
 from cpi_experiments.randomized.planning.power_shares import SimulatedPower, SimulatedShare
 from cpi_experiments.randomized.trial import check_covariates, check_seed
+from cpi_experiments.stats.judging.look_plan import look_plan
+from cpi_experiments.stats.judging.look_price import asked_at_the_end
 from cpi_experiments.stats.judging.portfolio import alone_threshold, slots_of
 from cpi_experiments.stats.planning.simulated_judging import Draws, JudgingRule, judge_draws
 from cpi_experiments.stats.resampling.injected_effects import Kind, with_effect
@@ -130,7 +132,9 @@ def simulate_power(  # noqa: PLR0913 - a door: every argument after the first is
     world = _World(
         rows=rows, columns=tuple(columns), increment=increment, move=planned_move or 0.0, kind=kind, seed=seed,
         relative=_is_relative(effect_scale, link=outcome is None), hypothesis=claim,
-        threshold=alone_threshold(fdr, slots_of(links)),
+        threshold=asked_at_the_end(
+            alone_threshold(fdr, slots_of(links)), look_plan("single" if claim is None else claim.looks)
+        ),
     )  # fmt: skip
     shares = tuple(_share(world, e, arms, reps=reps, alpha=alpha) for arms in sizes for e in (0.0, *effects))
     notes = [f"Not used: {count:,} rows {reason}." for reason, count in rows.dropped]

@@ -10,15 +10,24 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import optimize, special
 
-from cpi_experiments.stats.instruments.fieller import delta_std_error, fieller_set, hull
+from cpi_experiments.stats.combining.debiased import debiased_ratio, moment_set
+from cpi_experiments.stats.combining.heterogeneity import heterogeneity, least_disagreement, without_scores
+from cpi_experiments.stats.combining.k_score import fixed_effect_score, overdispersed_score, score_set
+from cpi_experiments.stats.instruments.fieller import breakdown, delta_std_error, fieller_set, hull
 from cpi_experiments.stats.student import quantile
 
 if TYPE_CHECKING:
     from cpi_experiments.stats.combining.effects import Effects
+    from cpi_experiments.stats.combining.k_score import KScore
 
 Floats = np.ndarray
+
+#: From so many experiments on, the errors are what the experiments show.
+MANY = 10
+
+#: From so many experiments with a mean F below this, the set is the closed form of `moment_set`.
+VERY_MANY, WEAK_F = 100, 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +37,20 @@ class LinkPoint:
     Parameters
     ----------
     value, std_error : float
-        KPI per increment; the standard error is infinite where the first stage is too weak for one.
+        KPI per increment. The standard error is infinite where the first stage is too weak for one; from ten
+        experiments on the value is NaN there.
     low, high : float
         Ends of the 95 % set (its piece around the point); both infinite where it is unbounded on any side.
     q, q_p_value : float
         Cochran's Q over experiments and its p-value; NaN for one experiment.
+    i_squared, tau_squared : float
+        Share of spread beyond noise, and Paule-Mandel variance of direct effects; NaN for one experiment.
+    strength : float
+        kappa of the debiased ratio; NaN below ten experiments.
+    breakdown : float
+        Share of the KPI effect that may bypass the CPI before the set reaches zero.
+    form : str
+        Which set it is: ``Fieller``, ``K-score``, ``overdispersed K-score`` or ``moments``.
     """
 
     value: float
@@ -41,10 +59,19 @@ class LinkPoint:
     high: float
     q: float = math.nan
     q_p_value: float = math.nan
+    i_squared: float = math.nan
+    tau_squared: float = math.nan
+    strength: float = math.nan
+    breakdown: float = math.nan
+    form: str = ""
 
 
 def link_point(effects: Effects, *, confidence_level: float = 0.95) -> LinkPoint:
-    """Point, error and set: Wald and Fieller for one experiment; for several argmin Q and the fixed-effect K-score.
+    """Point, error, set and heterogeneity by the number of experiments.
+
+    One: Wald ratio and Fieller's set. Two to nine: ratio of least disagreement and fixed-effect K-score. Ten and more:
+    debiased ratio with jackknife error and overdispersed K-score; from a hundred with a mean F below 3 the set of the
+    debiased moments.
 
     Parameters
     ----------
@@ -57,67 +84,85 @@ def link_point(effects: Effects, *, confidence_level: float = 0.95) -> LinkPoint
     """
     if len(effects) == 1:
         return _one(effects, confidence_level)
-    best = _argmin(effects)
-    q = float(_q(effects, best))
-    p, v = effects.purged(best), effects.v(best)
-    spread = effects.xx - (effects.xy - best * effects.xx) ** 2 / v  # variance of the purged first stage
-    bread = float(np.sum((p**2 - spread) / v))
-    error = math.sqrt(float(np.sum(p**2 / v))) / bread if bread > 0 else math.inf
-    low, high = _score_set(effects, best, quantile(0.5 + confidence_level / 2, math.inf))
-    q_p = float(special.chdtrc(len(effects) - 1, q))
-    return LinkPoint(value=best, std_error=error, low=low, high=high, q=q, q_p_value=q_p)
+    if len(effects) < MANY:
+        return _few(effects, confidence_level)
+    return _many(effects, confidence_level)
 
 
 def _one(effects: Effects, confidence_level: float) -> LinkPoint:
     x, y, xx, xy, yy = (float(a[0]) for a in (effects.x, effects.y, effects.xx, effects.xy, effects.yy))
     critical = quantile(0.5 + confidence_level / 2, float(effects.df[0]))
     low, high = hull(fieller_set(x, y, var_x=xx, var_y=yy, cov=xy, critical=critical))
-    if x == 0:
-        return LinkPoint(value=math.nan, std_error=math.inf, low=low, high=high)
-    return LinkPoint(value=y / x, std_error=delta_std_error(x, y, var_x=xx, var_y=yy, cov=xy), low=low, high=high)
-
-
-def _q(effects: Effects, t: float | Floats) -> Floats:
-    return np.asarray(np.sum(effects.u(t) ** 2 / effects.v(t), axis=-1))
-
-
-def _scale(effects: Effects) -> float:
-    return float(np.sqrt(np.sum(effects.yy + effects.y**2) / np.sum(effects.xx + effects.x**2)))
-
-
-def _argmin(effects: Effects) -> float:
-    """Minimise Q over t = scale * tan(angle), so that far values are reached as well."""
-    scale = _scale(effects)
-    angles = np.linspace(-1.56, 1.56, 241)
-    j = int(np.argmin(_q(effects, scale * np.tan(angles))))
-    low, high = angles[max(j - 1, 0)], angles[min(j + 1, len(angles) - 1)]
-    found = optimize.minimize_scalar(
-        lambda a: float(_q(effects, scale * math.tan(a))),
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": 1e-11},
+    error = delta_std_error(x, y, var_x=xx, var_y=yy, cov=xy) if x else math.inf
+    return LinkPoint(
+        value=y / x if x else math.nan,
+        std_error=error,
+        low=low,
+        high=high,
+        breakdown=breakdown(y, yy, critical=critical),
+        form="Fieller",
     )
-    return scale * math.tan(float(found.x))
 
 
-def _score_set(effects: Effects, start: float, critical: float) -> tuple[float, float]:
-    """Piece of the K-score set around ``start``; the line if it reaches infinity, for it goes on at the other end."""
-    scale = _scale(effects)
+def _few(effects: Effects, confidence_level: float) -> LinkPoint:
+    best = least_disagreement(effects)
+    spread = heterogeneity(effects, at=best)
+    score = fixed_effect_score(effects, at=best, confidence_level=confidence_level)
+    low, high = score_set(score)
+    return LinkPoint(
+        value=best,
+        std_error=liml_error(effects, at=best),
+        low=low,
+        high=high,
+        q=spread.q,
+        q_p_value=spread.p_value,
+        i_squared=spread.i_squared,
+        tau_squared=spread.tau_squared,
+        breakdown=spared(score),
+        form="K-score",
+    )
 
-    def excess(angle: float | Floats) -> Floats:
-        t = scale * np.tan(angle)
-        p, v = effects.purged(t), effects.v(t)
-        score, information = np.sum(p * effects.u(t) / v, axis=-1), np.sum(p**2 / v, axis=-1)
-        return np.asarray(np.abs(score) - critical * np.sqrt(information))
 
-    origin = math.atan(start / scale)
-    ends = []
-    for side in (-1, 1):
-        grid = np.linspace(origin, side * (math.pi / 2 - 1e-4), 200)
-        outside = np.flatnonzero(excess(grid[1:]) > 0)
-        if not len(outside):
-            return -math.inf, math.inf
-        j = int(outside[0])
-        found = optimize.brentq(lambda angle: float(excess(angle)), grid[j], grid[j + 1], xtol=1e-13)
-        ends.append(scale * math.tan(float(found)))
-    return ends[0], ends[1]
+def liml_error(effects: Effects, *, at: float) -> float:
+    """Compute the error of the ratio of least disagreement (LIML), infinite where the moves are too weak for one.
+
+    Its bread is sum((p^2 - var p) / v): the noise of the purged first stage is taken out. With sum(p x / v) instead,
+    as textbooks have it, intervals would be far too short with many weak experiments.
+
+    References
+    ----------
+    Bekker (1994), Econometrica 62; Hansen, Hausman, Newey (2008), J. Bus. Econ. Stat. 26.
+    """
+    p, v = effects.purged(at), effects.v(at)
+    noise = effects.xx - (effects.xy - at * effects.xx) ** 2 / v  # variance of the purged first stage
+    bread = float(np.sum((p**2 - noise) / v))
+    return math.sqrt(float(np.sum(p**2 / v))) / bread if bread > 0 else math.inf
+
+
+def spared(score: KScore) -> float:
+    """Share of the score at zero that is more than chance may give."""
+    ratio = abs(score.ratio(0.0))
+    return 1 - 1 / ratio if ratio > 1 else 0.0
+
+
+def _many(effects: Effects, confidence_level: float) -> LinkPoint:
+    plain = without_scores(effects)
+    best = least_disagreement(plain)
+    spread = heterogeneity(effects, at=best)
+    point = debiased_ratio(plain)
+    score = overdispersed_score(plain, at=best, tau_squared=spread.tau_squared, confidence_level=confidence_level)
+    weak = len(effects) >= VERY_MANY and bool(np.mean(effects.x**2 / effects.xx) < WEAK_F)
+    low, high = hull(moment_set(plain, confidence_level=confidence_level)) if weak else score_set(score)
+    return LinkPoint(
+        value=point.value if point.printable else math.nan,
+        std_error=point.std_error if point.printable else math.inf,
+        low=low,
+        high=high,
+        q=spread.q,
+        q_p_value=spread.p_value,
+        i_squared=spread.i_squared,
+        tau_squared=spread.tau_squared,
+        strength=point.strength,
+        breakdown=spared(score),
+        form="moments" if weak else "overdispersed K-score",
+    )

@@ -1,4 +1,4 @@
-"""Scores of one link over its experiments: direction with purged weights, sizes with planned moves, e-values.
+"""Scores of one link over its experiments: direction with purged weights, sizes with planned moves.
 
 Letters as in `cpi_experiments.stats.combining.effects`.
 """
@@ -11,15 +11,67 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import special
 
+from cpi_experiments.stats.student import quantile
+
 if TYPE_CHECKING:
     from cpi_experiments.stats.combining.effects import Effects
 
+Floats = np.ndarray
 
-def direction_score(effects: Effects) -> tuple[float, float]:
-    """Score S and information V for "the link has the expected sign", weights purged of noise.
+
+def direction_terms(effects: Effects) -> tuple[Floats, Floats]:
+    """Score and information that each experiment adds to "the link has the expected sign", weights purged of noise.
 
     The weight is the purged first stage where it has the lever's declared sign, else 0; since it is independent of
-    the residual under no effect, S / sqrt(V) is standard normal there for any strength of the first stage.
+    the residual under no effect, S / sqrt(V) of any sum is standard normal there for any strength of the first stage.
+
+    Returns
+    -------
+    scores, information : array, shape (K,)
+    """
+    weight = np.maximum(effects.sign * effects.purged(0.0), 0) * effects.sign
+    v = effects.v(0.0)
+    return weight * effects.u(0.0) / v, weight**2 / v
+
+
+def planned_terms(effects: Effects, t: float, *, side: int) -> tuple[Floats, Floats]:
+    """Score and information of each experiment for "the link lies above t" (side +1) or below it (side -1).
+
+    Weights are the planned moves, which are frozen: purged ones change sign far from t.
+    """
+    weight = effects.sign * effects.move
+    v = effects.v(t)
+    return side * weight * effects.u(t) / v, weight**2 / v
+
+
+def spoken_for(effects: Effects, t: float, *, inert_share: float) -> Floats:
+    """Say which experiments speak about the link at t: their lever neither was inert nor moved x the wrong way.
+
+    Told from the first stage purged of the residual at t, which is independent of it for any strength: choosing by the
+    estimated move itself would choose by the residual as well. Nine levers that move nothing, noise correlation 0.8:
+    a 0.8 % test says "above zero" in 3.1 % when chosen by the estimate, in 0.3 % when chosen so.
+
+    Parameters
+    ----------
+    effects : Effects
+    t : float
+    inert_share : float
+        A lever is inert if its 90 % interval lies within this share of its planned move around zero.
+
+    Returns
+    -------
+    array of bool, shape (K,)
+    """
+    half = quantile(0.95, math.inf) * np.sqrt(
+        np.maximum(effects.xx - (effects.xy - t * effects.xx) ** 2 / effects.v(t), 0.0)
+    )
+    moved = effects.sign * effects.purged(t)
+    inert = np.maximum(np.abs(moved - half), np.abs(moved + half)) <= inert_share * effects.move
+    return np.asarray((moved + half >= 0) & ~(inert & (moved - half <= 0)))
+
+
+def direction_score(effects: Effects) -> tuple[float, float]:
+    """Score S and information V of all experiments together for "the link has the expected sign".
 
     Examples
     --------
@@ -30,16 +82,14 @@ def direction_score(effects: Effects) -> tuple[float, float]:
     >>> round(S / V**0.5, 6)
     3.0
     """
-    weight = np.maximum(effects.sign * effects.purged(0.0), 0) * effects.sign
-    v = effects.v(0.0)
-    return float(np.sum(weight * effects.u(0.0) / v)), float(np.sum(weight**2 / v))
+    scores, information = direction_terms(effects)
+    return float(np.sum(scores)), float(np.sum(information))
 
 
 def planned_score(effects: Effects, t: float, *, side: int) -> tuple[float, float]:
-    """Score and information for "the link lies above t" (side +1) or below it (side -1), planned-move weights."""
-    weight = effects.sign * effects.move
-    v = effects.v(t)
-    return side * float(np.sum(weight * effects.u(t) / v)), float(np.sum(weight**2 / v))
+    """Score and information of all experiments together for "the link lies above t" (side +1) or below it (-1)."""
+    scores, information = planned_terms(effects, t, side=side)
+    return float(np.sum(scores)), float(np.sum(information))
 
 
 def score_p_value(score: float, information: float) -> float:
@@ -47,27 +97,3 @@ def score_p_value(score: float, information: float) -> float:
     if not information > 0:
         return 1.0
     return float(special.ndtr(-score / math.sqrt(information)))
-
-
-def mixture_e_value(score: float, information: float, *, scale: float) -> float:
-    """One-sided normal-mixture e-value with a half-normal prior of the given scale (frozen: the SESOI).
-
-    ``2 sqrt(l / (V + l)) exp(S^2 / (2 (V + l))) Phi(S / sqrt(V + l))`` with ``l = scale^-2``.
-
-    References
-    ----------
-    Howard, Ramdas, McAuliffe, Sekhon (2021), Ann. Stat. 49, one-sided normal mixture.
-
-    Examples
-    --------
-    >>> round(mixture_e_value(0.0, 10.0, scale=1.0), 4)
-    0.3015
-    """
-    rate = scale**-2
-    log_e = (
-        math.log(2)
-        + 0.5 * math.log(rate / (information + rate))
-        + score**2 / (2 * (information + rate))
-        + float(special.log_ndtr(score / math.sqrt(information + rate)))
-    )
-    return math.exp(min(log_e, 700.0))

@@ -21,8 +21,13 @@ Floats = np.ndarray
 #: The judge's own limits; a test compares them.
 INERT_SHARE = 0.25
 HETEROGENEOUS_P = 0.10
+APART_P = 0.001
 MATERIAL_E = 20.0
 _TWO_SIDED = 1.959963984540054
+_ONE_SIDED = 1.6448536269514722
+_CHI2 = _TWO_SIDED**2
+#: Shares of the way from the estimate to the SESOI at which the set is looked at.
+_STEPS = np.linspace(1.0, 0.0, 12, endpoint=False)
 #: More degrees of freedom than this are taken as infinitely many: a power changes by less than 0.001.
 MANY = 2_000.0
 
@@ -67,6 +72,13 @@ class Draws:
     yy: Floats
     df: float | Floats = math.inf
 
+    def only(self, keep: Floats) -> Draws:
+        """Take some of the draws (bool array, shape (R,))."""
+        shape = self.x.shape
+        parts = {name: np.broadcast_to(getattr(self, name), shape)[keep] for name in ("x", "y", "xx", "xy", "yy")}
+        df = self.df if isinstance(self.df, float) else np.broadcast_to(self.df, (shape[0], 1))[keep]
+        return Draws(**parts, df=df)
+
     def v(self, t: float | Floats) -> Floats:
         """Variance of ``y - t x``."""
         return np.asarray(self.yy - 2 * t * self.xy + t * t * self.xx)
@@ -102,22 +114,56 @@ def judge_draws(draws: Draws, rule: JudgingRule) -> tuple[Floats, Floats, Floats
     inert = (low <= 0) & (high >= 0) & (np.maximum(np.abs(low), np.abs(high)) <= INERT_SHARE * rule.move)
     counted = (high >= 0) & ~inert
     supported = np.any(counted & (low > 0), axis=1)
-    z = _direction(draws, counted)
-    z_harm = _planned(draws, counted, 0.0, side=-1)[0]
+    z, z_harm = _direction(draws, counted), _planned(draws, counted, 0.0, side=-1)[0]
     below, spread = _planned(draws, counted, rule.sesoi, side=-1)
-    above = _planned(draws, counted, -rule.sesoi, side=1)[0]
     information = rule.move**2 * spread
+    # what is published rests on all that was looked at, whatever the levers seem to have moved
+    every = np.ones_like(counted)
+    z_told, harm_told = _direction(draws, _speaking(draws, rule)), _planned(draws, every, 0.0, side=-1)[0]
+    within = np.minimum(_planned(draws, every, rule.sesoi, side=-1)[0], _planned(draws, every, -rule.sesoi, side=1)[0])
     least = -float(special.ndtri(rule.threshold))
-    value, error, mixed = _size(draws, counted)
+    value, error, disagreement = _size(draws, counted)
+    mixed = disagreement < HETEROGENEOUS_P
     scale = np.maximum(rule.sesoi, 3.3 / np.sqrt(information))
-    immaterial = supported & (np.minimum(below, above) >= least) & ~mixed
+    immaterial = supported & (within >= least) & ~mixed
+    immaterial[immaterial] = _inside(draws, counted, value, rule, immaterial)
     material = _log_e_value(below, information, scale) >= math.log(MATERIAL_E)
-    harmful = supported & ~immaterial & (z_harm >= least) & material
+    harmful = supported & ~immaterial & (harm_told >= least) & material & (z_harm >= _ONE_SIDED)
     robust = 1 - _TWO_SIDED / np.maximum(np.maximum(z, z_harm), 1e-300) >= FRAGILE
     large = value / (1 + (error / rule.sesoi) ** 2) >= rule.sesoi
-    agreeing = ~mixed | _replicated(draws, counted, low, rule) if mixed.any() else ~mixed
-    confirmed = supported & ~immaterial & ~harmful & agreeing & (z >= least) & large & robust
+    agreeing = ~mixed
+    if mixed.any():
+        slight = (disagreement >= APART_P) & _whichever_is_left_out(draws, counted, rule)
+        agreeing |= _replicated(draws, counted, low, rule) | slight
+    confirmed = supported & ~immaterial & ~harmful & agreeing & (z_told >= least) & large & robust
     return confirmed, immaterial, harmful
+
+
+def _speaking(draws: Draws, rule: JudgingRule) -> Floats:
+    """Experiments whose lever was neither inert nor moved x the wrong way, seen from the purged first stage."""
+    purged = draws.x - draws.xy / draws.yy * draws.u(0.0)
+    half = _ONE_SIDED * np.sqrt(np.maximum(draws.xx - draws.xy**2 / draws.yy, 0.0))
+    inert = (np.maximum(np.abs(purged - half), np.abs(purged + half)) <= INERT_SHARE * rule.move) & (purged <= half)
+    return np.asarray((purged + half >= 0) & ~inert)
+
+
+def _inside(draws: Draws, counted: Floats, value: Floats, rule: JudgingRule, asked: Floats) -> Floats:
+    """Whether the 95 % set of each draw that is asked for lies within the SESOI: left before it on either side."""
+    part = draws.only(asked)
+    at, used = value[asked], counted[asked]
+    alone = used.sum(axis=1) == 1
+    found = np.abs(at) < rule.sesoi
+    for end in (-rule.sesoi, rule.sesoi):
+        left = np.zeros(len(at), dtype=bool)
+        for share in _STEPS:
+            t = (at + share * (end - at))[:, None]
+            u, v = part.u(t), part.v(t)
+            purged = part.x - (part.xy - t * part.xx) / v * u
+            score, information = np.sum(used * purged * u / v, axis=1), np.sum(used * purged**2 / v, axis=1)
+            left |= np.where(alone, np.sum(used * u**2 / v, axis=1), score**2 / np.maximum(information, 1e-300)) > _CHI2
+        found &= left
+    bounded = np.any(used & (part.x**2 > _CHI2 * part.xx), axis=1)
+    return np.asarray(found & (bounded | ~alone))
 
 
 def _direction(draws: Draws, counted: Floats) -> Floats:
@@ -145,7 +191,7 @@ def _log_e_value(z: Floats, information: Floats, scale: Floats) -> Floats:
 
 
 def _size(draws: Draws, counted: Floats) -> tuple[Floats, Floats, Floats]:
-    """Value and standard error of the link, and whether its experiments disagree; exact for a common covariance."""
+    """Value and standard error of the link, and p-value of agreement; exact for a common covariance."""
     n = counted.sum(axis=1)
     used = np.where(n > 0, n, 1)
     xx, xy, yy = (np.broadcast_to(part, draws.x.shape)[:, 0] for part in (draws.xx, draws.xy, draws.yy))
@@ -167,9 +213,21 @@ def _size(draws: Draws, counted: Floats) -> tuple[Floats, Floats, Floats]:
         bread = squares - used * (xx - (xy - value * xx) ** 2 / v)
         several = np.where(bread > 0, np.sqrt(v * squares) / bread, np.inf)
         error = np.where(n == 1, np.sqrt(v / sxx), several)
-    mixed = (n > 1) & (special.chdtrc(np.maximum(used - 1, 1), q) < HETEROGENEOUS_P)
+    agreement = np.where(n > 1, special.chdtrc(np.maximum(used - 1, 1), q), 1.0)
     # the lone estimate of a draw without any evidence is never looked at
-    return np.where(n > 0, value, 0.0), np.where(n > 0, error, np.inf), mixed
+    return np.where(n > 0, value, 0.0), np.where(n > 0, error, np.inf), agreement
+
+
+def _whichever_is_left_out(draws: Draws, counted: Floats, rule: JudgingRule) -> Floats:
+    """Whether three experiments or more would confirm without any one of them."""
+    least = -float(special.ndtri(rule.threshold))
+    held = counted.sum(axis=1) > 2
+    for k in range(counted.shape[1]):
+        rest = counted & (np.arange(counted.shape[1]) != k)
+        value, error, _ = _size(draws, rest)
+        large = value / (1 + (error / rule.sesoi) ** 2) >= rule.sesoi
+        held &= ~counted[:, k] | ((_direction(draws, rest) >= least) & large)
+    return np.asarray(held)
 
 
 def _replicated(draws: Draws, counted: Floats, low: Floats, rule: JudgingRule) -> Floats:

@@ -9,41 +9,38 @@ from typing import TYPE_CHECKING, Self
 from cpi_experiments.accountability.assess import charter, influences
 from cpi_experiments.analysis import (
     closes,
-    measure_plans,
     measure_trial,
     monitor_trial,
-    overlapping,
     past_evidence,
     running_integrity,
-    trial_evidence,
     window_days,
 )
 from cpi_experiments.catalog.load import load_catalog
 from cpi_experiments.catalog.project import Project, load_project
 from cpi_experiments.catalog.resolve import read_date
 from cpi_experiments.catalog.rules import lint
-from cpi_experiments.errors import CatalogError, DataError, EstimationError, LedgerError, nearest
+from cpi_experiments.errors import CatalogError, LedgerError, nearest
 from cpi_experiments.estimate import Link
-from cpi_experiments.evidence.quarter import judge
-from cpi_experiments.evidence.record import recall, record, record_verdicts
+from cpi_experiments.evidence.bias.measured import regression_bias
+from cpi_experiments.evidence.bias.table import bias_table
+from cpi_experiments.evidence.next.project_tests import judged_quarter, next_tests_of, recorded_verdicts
+from cpi_experiments.evidence.portfolio_state import places_for
+from cpi_experiments.evidence.record import recall, record
 from cpi_experiments.hypotheses.candidates import Candidates, candidates, hypothesis_of
 from cpi_experiments.hypotheses.registry import LOOK, register, registrations
 from cpi_experiments.ledger.store import Ledger
 from cpi_experiments.measure.engine import Tables
 from cpi_experiments.measure.levels import latest_levels
-from cpi_experiments.measure.moments.store import save_moments
 from cpi_experiments.measure.panel import Panel, build_panel
 from cpi_experiments.measure.quality.checks import check_table
 from cpi_experiments.measure.quality.files import check_files
 from cpi_experiments.measure.quality.gate import hold_to_contracts
 from cpi_experiments.measure.scores.scorecard import scorecard
-from cpi_experiments.randomized.encouragement import trial_moments
 from cpi_experiments.randomized.planning.analysis_plan import AnalysisPlan, Change, changes, plan_of
 from cpi_experiments.randomized.planning.link_design import LinkDesign, design_link
 from cpi_experiments.randomized.planning.plan_lock import lock_plan, locked_plans
 from cpi_experiments.randomized.plans import read_plans
-from cpi_experiments.report.review import build_review
-from cpi_experiments.report.sections import InFlight
+from cpi_experiments.study.quarter_run import analyse_trial, judge_and_record, review_quarter, run_quarter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -52,11 +49,13 @@ if TYPE_CHECKING:
     from cpi_experiments.accountability.charter import Charter
     from cpi_experiments.catalog.entities import Catalog
     from cpi_experiments.catalog.issue import Issue
+    from cpi_experiments.evidence.bias.gaps import RegressionBias
+    from cpi_experiments.evidence.next.option import Scarce
+    from cpi_experiments.evidence.next.result import NextTests
     from cpi_experiments.evidence.verdict import Evidence, Verdict
     from cpi_experiments.hypotheses.hypothesis import Hypothesis
     from cpi_experiments.measure.quality.findings import QualityReport
     from cpi_experiments.measure.scores.rows import Scorecard
-    from cpi_experiments.measure.units import UnitFrame
     from cpi_experiments.randomized.experiment import Experiment
     from cpi_experiments.randomized.integrity.check_trial import Integrity
     from cpi_experiments.randomized.monitoring.monitoring import Monitoring
@@ -242,7 +241,7 @@ class Study:
     ) -> LinkDesign:
         """Plan an experiment for a hypothesis; see `cpi_experiments.randomized.planning.link_design.design_link`."""
         self.catalog.lever(lever)
-        links = len(self.catalog.links)
+        links = places_for(len(self.catalog.links), self.project.slots)
         return design_link(
             hypothesis, lever, kpi_sd=kpi_sd, planned_move=planned_move, cpi_sd=cpi_sd, power=power, per_day=per_day,
             population=population, window_days=window_days(self.catalog, hypothesis.link), links=links,
@@ -290,16 +289,7 @@ class Study:
         """
         plan = self.planned(experiment_id)
         data = measure_trial(self.tables, self.catalog, plan, as_of=as_of)
-        return tuple(record(self.ledger, evidence) for evidence in self._analysis(plan, data))
-
-    def _analysis(self, plan: Experiment, data: UnitFrame) -> tuple[Evidence, ...]:
-        frozen = {link: r.hypothesis for link, r in registrations(self.ledger).items()}
-        hypotheses = [frozen.get(link) or hypothesis_of(self.catalog, link) for link in plan.links]
-        overlaps = overlapping(self.tables, self.catalog, plan, self.experiments.values())
-        moments = trial_moments(data, plan)
-        save_moments(moments, self.project.moments_path / f"{plan.id}-{data.digest[:16]}.npz")
-        locked = locked_plans(self.ledger).get(plan.id)
-        return trial_evidence(data, self.catalog, plan, hypotheses, moments=moments, overlaps=overlaps, locked=locked)
+        return tuple(record(self.ledger, evidence) for evidence in analyse_trial(self, plan, data))
 
     def finished(self, as_of: date) -> tuple[Experiment, ...]:
         """Experiments whose last KPI window had closed by a day, in order of their end."""
@@ -327,9 +317,33 @@ class Study:
                 advice="Run cpi ledger verify, and restore the file from a copy.",
             )
 
-    def judge(self, quarter: str) -> tuple[Verdict, ...]:
-        """Judge every registered link from what the ledger holds at the end of a quarter."""
-        return judge(self.ledger, self.catalog, fdr=self.project.fdr, as_of=self.project.quarter(quarter).end)
+    def judge(self, quarter: str, *, who: str = "") -> tuple[Verdict, ...]:
+        """Judge every registered link from what the ledger holds at the end of a quarter, and record it.
+
+        Judging is a look: what counted, and what was published, is in the ledger, and the next one goes on from it.
+        """
+        return judge_and_record(self, quarter, who=who)
+
+    def next(self, quarter: str = "", *, most_weeks: float = 26.0, scarce: Scarce = "weeks") -> NextTests:
+        """Rank what to test next from the verdicts of a quarter (the newest recorded); it judges and records nothing.
+
+        Raises
+        ------
+        LedgerError
+            If that quarter was not judged.
+        """
+        if not self.project.ledger_path.exists():
+            raise LedgerError("nothing has been judged yet", advice="Run `cpi run` with a quarter first.")
+        when = self.project.quarter(quarter or judged_quarter(self.ledger))
+        return next_tests_of(
+            self.ledger, self.catalog, verdicts=recorded_verdicts(self.ledger, str(when)), as_of=when.last,
+            plans=self.experiments.values(), fdr=self.project.fdr, scarce=scarce, most_weeks=most_weeks,
+        )  # fmt: skip
+
+    def regression_bias(self) -> RegressionBias:
+        """Say how far past data overstate links, over all links that have past data and trials in the ledger."""
+        claims = [registration.hypothesis for registration in registrations(self.ledger).values()]
+        return regression_bias(bias_table(recall(self.ledger), claims))
 
     def charter(self, verdicts: Sequence[Verdict], *, panel: Panel | None = None) -> Charter:
         """Say who can be accountable for what, given verdicts."""
@@ -342,57 +356,20 @@ class Study:
         Everything is measured before anything is registered, so that data that cannot be used leave no row in the
         ledger; and every claim is registered before any effect is looked at. Results are recorded together, at the end.
         """
-        when = self.project.quarter(quarter)
-        self.check_ledger()
-        progress("measuring")
-        panel = self.measure(as_of=when.last)
-        plans = self.finished(when.last)
-        trials = measure_plans(self.tables, self.catalog, plans, as_of=when.last)
-        hypotheses = self.register_all()
-        progress("past data")
-        found, alarms = [], []
-        for hypothesis in hypotheses:
-            try:
-                found.append(past_evidence(panel, self.catalog, hypothesis))
-            except (DataError, EstimationError) as error:
-                alarms.append(f"Past data say nothing about {hypothesis.link}: {error.found}.")
-        for plan, data in zip(plans, trials, strict=True):
-            progress(plan.id)
-            found += self._analysis(plan, data)
-        progress("judging")
-        for evidence in found:
-            record(self.ledger, evidence)
-        verdicts = self.judge(quarter)
-        record_verdicts(self.ledger, verdicts, quarter=str(when))
-        return self.review(quarter, verdicts, panel=panel, alarms=alarms)
+        return run_quarter(self, quarter, progress=progress)
 
     def review(
         self, quarter: str, verdicts: Sequence[Verdict], *, panel: Panel | None = None, alarms: Sequence[str] = ()
     ) -> Review:
         """Word a judged quarter; `cpi_experiments.report` writes it as a page, tables and pictures."""
-        when, head = self.project.quarter(quarter), self.ledger.head()
-        return build_review(
-            quarter=str(when),
-            catalog=self.catalog,
-            verdicts=verdicts,
-            evidence=recall(self.ledger),
-            charter=self.charter(verdicts, panel=panel),
-            ledger_head=head.hash,
-            ledger_rows=head.count,
-            as_of=str(when.last),
-            company=self.project.name,
-            hypotheses=[r.hypothesis for r in registrations(self.ledger).values()],
-            losses=(*(loss for report in self._gate for loss in report.losses), *(panel.losses if panel else ())),
-            alarms=[*(alarm for report in self._gate for alarm in report.alarms), *alarms],
-            scorecard=None if panel is None else self.scorecard(panel, as_of=when.last),
-            in_flight=[self._in_flight(plan) for plan in self.running(when.last)],
-        )
+        return review_quarter(self, quarter, verdicts, panel=panel, alarms=alarms)
 
-    def _in_flight(self, plan: Experiment) -> InFlight:
-        return InFlight(
-            experiment=plan.id,
-            lever=self.catalog.lever(plan.lever).label,
-            links=plan.links,
-            ends=str(closes(self.catalog, plan)),
-            planned_n=plan.planned_n,
-        )
+    @property
+    def losses(self) -> tuple[tuple[str, str, int], ...]:
+        """Rows of the event tables that break a contract and are not seen: table, rule, rows."""
+        return tuple(loss for report in self._gate for loss in report.losses)
+
+    @property
+    def data_alarms(self) -> tuple[str, ...]:
+        """What readers must know about the event tables."""
+        return tuple(alarm for report in self._gate for alarm in report.alarms)
