@@ -275,7 +275,7 @@ def test_interrupt_is_one_however_it_arrives(cpi, monkeypatch, error, write_shop
         raise error
 
     root = write_shop()
-    monkeypatch.setattr("cpi_experiments.study.load_catalog", fail)
+    monkeypatch.setattr("cpi_experiments.study.study.load_catalog", fail)
     ran = cpi("candidates", "--project", root)
     assert (ran.code, ran.out) == (130, "")
     assert ran.err.strip() == "cpi: interrupted; nothing was kept of what was not finished."
@@ -294,7 +294,7 @@ def test_unforeseen_errors_are_one_message_unless_debug(cpi, monkeypatch, error,
         raise error
 
     root = write_shop()
-    monkeypatch.setattr("cpi_experiments.study.load_catalog", fail)
+    monkeypatch.setattr("cpi_experiments.study.study.load_catalog", fail)
     check_refused(cpi("candidates", "--project", root), found)
     with pytest.raises(type(error)):
         main(["--debug", "candidates", "--project", str(root)])
@@ -403,7 +403,7 @@ def test_broken_sample_ratio_blocks_the_link_and_exits_3(cpi, write_shop):  # C0
     assert (ran.code, ran.err) == (3, "")
     assert "blocked" in ran.out
     assert table(root / "reports/2026Q2/verdicts.csv")[0]["verdict"] == "blocked"
-    assert "chain ok: 5 rows" in cpi("ledger", "verify", "--project", root).out
+    assert "chain ok: 6 rows" in cpi("ledger", "verify", "--project", root).out
 
 
 DATA = "data/quotes.csv"

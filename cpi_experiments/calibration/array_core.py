@@ -13,7 +13,7 @@ import numpy as np
 from cpi_experiments.evidence.case import INERT_SHARE
 from cpi_experiments.stats.combining.effects import Effects
 from cpi_experiments.stats.judging import portfolio
-from cpi_experiments.stats.judging.link_score import direction_terms
+from cpi_experiments.stats.judging.link_score import direction_terms, spoken_for
 from cpi_experiments.stats.judging.running_p import running_p
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from cpi_experiments.stats.judging.look_plan import LookPlan
 
 Floats = np.ndarray
-
-#: Half-width of a 90 % interval, in standard errors.
-_Z90 = 1.6448536269514722
 
 
 def effects_of(drawn: Drawn) -> Effects:
@@ -41,18 +38,11 @@ def effects_of(drawn: Drawn) -> Effects:
     )
 
 
-def counted(drawn: Drawn) -> Floats:
-    """Which experiments add evidence: neither inert nor moved against the declared sign; shape (reps, K)."""
-    half = _Z90 * np.sqrt(drawn.xx)
-    low, high = drawn.x - half, drawn.x + half
-    inert = (low <= 0) & (np.maximum(np.abs(low), np.abs(high)) <= INERT_SHARE * drawn.truth.move)
-    return np.asarray(~((high < 0) | inert))
-
-
 def cumulative_scores(drawn: Drawn) -> tuple[Floats, Floats]:
     """Score and information of "the link has the expected sign" after every experiment; shape (reps, K)."""
-    use = counted(drawn)
-    score, information = (np.cumsum(np.where(use, part, 0.0), axis=-1) for part in direction_terms(effects_of(drawn)))
+    effects = effects_of(drawn)
+    speaks = spoken_for(effects, 0.0, inert_share=INERT_SHARE)
+    score, information = (np.cumsum(part * speaks, axis=-1) for part in direction_terms(effects))
     return score, information
 
 

@@ -7,21 +7,22 @@ are analysed again do not give a look back, and do not take one away.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
 from cpi_experiments.evidence.effect_table import quarter_number
 from cpi_experiments.evidence.portfolio_state import PortfolioState
-from cpi_experiments.evidence.record import recall, recall_row
+from cpi_experiments.evidence.record import recall, recall_rows
 from cpi_experiments.evidence.verdict import Design, Evidence
-from cpi_experiments.ledger.store import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from cpi_experiments.estimate import Link
     from cpi_experiments.evidence.case import Case
+    from cpi_experiments.ledger.store import Ledger
 
 
 def quarter_of(day: date, fiscal_year_start: int = 1) -> int:
@@ -53,11 +54,12 @@ class LookedAt:
 
     Parameters
     ----------
-    ledger : Ledger
     states : tuple of PortfolioState
         Judging steps of the ledger up to that quarter, oldest first.
     newest : tuple of Evidence
         The newest analysis of every link and experiment.
+    superseded : mapping of row to Evidence
+        What was looked at and has been analysed again since.
     quarter : int or None
         That is judged; without one everything is one look and nothing ages.
     as_of : date or None
@@ -65,9 +67,9 @@ class LookedAt:
     fiscal_year_start : int
     """
 
-    ledger: Ledger
     states: tuple[PortfolioState, ...]
     newest: tuple[Evidence, ...]
+    superseded: Mapping[int, Evidence]
     quarter: int | None
     as_of: date | None
     fiscal_year_start: int
@@ -77,7 +79,7 @@ class LookedAt:
         found: list[Evidence] = []
         for newest in (e for e in self.newest if e.link == link):
             seq = self._row(newest)
-            then = newest if seq in (None, newest.seq) or newest.blocked else recall_row(self.ledger, seq)
+            then = newest if seq is None or newest.blocked else self.superseded.get(seq, newest)
             found.append(_without_copies(then, found))
         return tuple(found)
 
@@ -146,11 +148,13 @@ def read_looks(
     fiscal_year_start: int,
 ) -> LookedAt:
     """Read what a ledger holds, and what was looked at by a quarter."""
-    upto = states if quarter is None else tuple(s for s in states if s.label <= quarter_name(quarter))
+    upto = states if quarter is None else tuple(s for s in states if s.label and s.label <= quarter_name(quarter))
+    newest = recall(ledger)
+    looked = {seq for state in upto for rows in state.counted.values() for seq in rows.values()}
     return LookedAt(
-        ledger=ledger,
         states=upto,
-        newest=recall(ledger),
+        newest=newest,
+        superseded=recall_rows(ledger, looked - {e.seq for e in newest}),
         quarter=quarter,
         as_of=as_of,
         fiscal_year_start=fiscal_year_start,

@@ -11,6 +11,8 @@ from cpi_experiments.evidence.verdict import Design, Evidence, Verdict
 from cpi_experiments.hypotheses.registry import ANALYSE, LOOK, registrations
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from cpi_experiments.hypotheses.registry import Registration
     from cpi_experiments.ledger.chain import Row
     from cpi_experiments.ledger.store import Ledger
@@ -96,11 +98,14 @@ def earlier_verdicts(ledger: Ledger, *, before: str) -> dict[str, tuple[str, ...
     return {link: tuple(words for _, words in sorted(quarters.items())) for link, quarters in found.items()}
 
 
-def recall_row(ledger: Ledger, seq: int) -> Evidence:
-    """Return the evidence of one row of the ledger, whatever superseded it since."""
-    row = next(row for row in ledger.rows(action=ANALYSE) if row.seq == seq)
-    evidence: Evidence = from_plain(Evidence, row.payload)
-    return replace(evidence, seq=row.seq, recorded_at=row.at, who=row.who)
+def recall_rows(ledger: Ledger, seqs: Collection[int]) -> dict[int, Evidence]:
+    """Return the evidence of some rows of the ledger by their number, whatever superseded it since."""
+    found: dict[int, Evidence] = {}
+    for row in ledger.rows(action=ANALYSE) if seqs else ():
+        if row.seq in seqs:
+            evidence: Evidence = from_plain(Evidence, row.payload)
+            found[row.seq] = replace(evidence, seq=row.seq, recorded_at=row.at, who=row.who)
+    return found
 
 
 def why_exploratory(registration: Registration | None, evidence: Evidence) -> str:

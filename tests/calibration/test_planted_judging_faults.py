@@ -28,6 +28,11 @@ def failed(name, reps):
     return {o.claim for o in found.failed if not o.naive}
 
 
+def check(name, reps):
+    """The claims of a world as one law."""
+    assert failed(name, reps) == set()
+
+
 def covariance_as_zero(monkeypatch):
     effects = case.Case.effects
     monkeypatch.setattr(

@@ -329,3 +329,10 @@ def test_states_are_rows_of_their_own_in_the_chain(ledger):
     run(ledger, "2026Q1")
     assert [row.subject for row in ledger.rows(action=PORTFOLIO)] == ["2026Q1"]
     assert ledger.verify() == ()
+
+
+def test_judging_without_quarters_first_takes_nothing_from_judging_with_them(ledger):
+    (claim,) = claims(ledger)
+    note(ledger, claim, "E1", "2026-03-01", z=5.0)
+    record_state(ledger, judge_quarter(ledger, CATALOG).state)
+    assert run(ledger, "2026Q1").verdicts[0].verdict is VerdictWord.CONFIRMED

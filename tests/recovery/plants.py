@@ -467,4 +467,4 @@ def guardrails_without_a_direction(patch: Patch) -> None:
 
 
 def not_significant_as_refuted(patch: Patch) -> None:
-    module_of("recovery/test_judge_worlds.py").not_significant_as_refuted(patch)
+    module_of("calibration/test_planted_judging_faults.py").not_significant_as_refuted(patch)

@@ -160,7 +160,7 @@ FAULTS: dict[str, list[tuple[Plant, list[Law]]]] = {
     ],
     "refuted because not significant": [
         (plants.not_significant_as_refuted, [
-            Law("recovery/test_judge_worlds.py", "check", {"name": "15 boundary, imprecise", "reps": 300}),
+            Law("calibration/test_planted_judging_faults.py", "check", {"name": "boundary_imprecise", "reps": 50}),
         ]),
     ],
 }  # fmt: skip

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 Floats = np.ndarray
 
+#: Largest noise correlation at which a purged first stage tells an inert lever; it is known before the effects are.
+TELLING = 0.5
+
 
 def direction_terms(effects: Effects) -> tuple[Floats, Floats]:
     """Score and information that each experiment adds to "the link has the expected sign", weights purged of noise.
@@ -56,7 +59,8 @@ def spoken_for(effects: Effects, t: float, *, inert_share: float) -> Floats:
     effects : Effects
     t : float
     inert_share : float
-        A lever is inert if its 90 % interval lies within this share of its planned move around zero.
+        A lever is inert if its 90 % interval lies within this share of its planned move around zero; asked only where
+        the noise correlation is at most `TELLING`, for beyond it the purged first stage of a real link may vanish.
 
     Returns
     -------
@@ -67,7 +71,8 @@ def spoken_for(effects: Effects, t: float, *, inert_share: float) -> Floats:
     )
     moved = effects.sign * effects.purged(t)
     inert = np.maximum(np.abs(moved - half), np.abs(moved + half)) <= inert_share * effects.move
-    return np.asarray((moved + half >= 0) & ~(inert & (moved - half <= 0)))
+    telling = effects.xy**2 <= TELLING**2 * effects.xx * effects.yy
+    return np.asarray((moved + half >= 0) & ~(inert & (moved - half <= 0) & telling))
 
 
 def direction_score(effects: Effects) -> tuple[float, float]:

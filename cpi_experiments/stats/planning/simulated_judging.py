@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from cpi_experiments.stats.judging.link_score import TELLING
 from cpi_experiments.stats.planning.judging_power import FRAGILE
 from cpi_experiments.stats.student import normal_scores, quantile
 
@@ -144,7 +145,8 @@ def _speaking(draws: Draws, rule: JudgingRule) -> Floats:
     purged = draws.x - draws.xy / draws.yy * draws.u(0.0)
     half = _ONE_SIDED * np.sqrt(np.maximum(draws.xx - draws.xy**2 / draws.yy, 0.0))
     inert = (np.maximum(np.abs(purged - half), np.abs(purged + half)) <= INERT_SHARE * rule.move) & (purged <= half)
-    return np.asarray((purged + half >= 0) & ~inert)
+    telling = draws.xy**2 <= TELLING**2 * draws.xx * draws.yy
+    return np.asarray((purged + half >= 0) & ~(inert & telling))
 
 
 def _inside(draws: Draws, counted: Floats, value: Floats, rule: JudgingRule, asked: Floats) -> Floats:
